@@ -1,0 +1,52 @@
+"""One labelled example, and the law of the splits. Generators live in the neighbouring files, one a skill family.
+
+A generator is a function `(rng: numpy.random.Generator, split: Split) -> Example`, deterministic in `rng`. Everything that
+could be learned by heart (font, voice, layout, renderer, template) is drawn from a pool that belongs to one split only and is
+named in `Example.families`; the split test reads those names.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from omnie.messages import Part
+
+Split = Literal["train", "validation", "heldout"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
+
+Scoring = Literal["exact", "number", "cer", "wer", "json", "contains"]
+"""How an answer is judged: equal after folding case and spaces; a number within 5 %; character or word error rate;
+equal JSON fields; the expected words appear in the answer."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question with its media, and the answer to learn.
+
+    Attributes:
+        skill: Dotted name ("chart.value"); the part before the dot is the skill that `omnie eval skills` reports.
+        parts: The user's turn in order, media first, the question last.
+        answer: What the assistant says.
+        scoring: How a prediction is judged against `answer`.
+        transcript: What is written in the picture or said in the recording, for the auxiliary alignment loss (CTC; Graves
+            2006) of single text lines and of speech; None elsewhere.
+        families: kind of family -> name, for every family that this example drew on ("font": "Lora", "template": "en/7").
+    """
+
+    skill: str
+    parts: tuple[Part, ...]
+    answer: str
+    scoring: Scoring = "exact"
+    transcript: str | None = None
+    families: dict[str, str] = field(default_factory=dict)
+
+
+Generator = Callable[[np.random.Generator, Split], Example]
+
+
+def generator_for(skill: str, split: Split, index: int, seed: int = 0) -> np.random.Generator:
+    """The random source of example `index` of a skill: equal arguments give equal examples on every machine."""
+    return np.random.default_rng([zlib.crc32(f"{skill}/{split}".encode()), index, seed])

@@ -1,0 +1,1 @@
+"""Kernels. Each folder is one operation with one signature and several equal backends; `reference.py` is its meaning."""
