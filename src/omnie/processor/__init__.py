@@ -1,0 +1,17 @@
+"""Messages to model inputs and back. `Encoder` needs NumPy and `tokenizers` only; `OmnieProcessor` (Transformers) loads late."""
+
+from typing import Any
+
+from omnie.processor.encode import Encoder
+from omnie.processor.settings import ProcessorSettings
+from omnie.processor.tokenizer import Tokenizer
+
+__all__ = ["Encoder", "OmnieProcessor", "ProcessorSettings", "Tokenizer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OmnieProcessor":
+        from omnie.processor.processor import OmnieProcessor
+
+        return OmnieProcessor
+    raise AttributeError(name)

@@ -1,0 +1,35 @@
+"""Pages and tables as text: words to lines, rows to lines. Rendering a page to pixels lives in `omnie.media`."""
+
+from collections.abc import Sequence
+
+from omnie.media.types import Table, Word
+
+CELLS = " | "
+
+
+def lines(words: Sequence[Word]) -> list[str]:
+    """A page's words, in reading order, as lines: a new line where the next word does not stand beside the last one."""
+    result: list[list[Word]] = []
+    for word in words:
+        if result and beside(result[-1][-1], word):
+            result[-1].append(word)
+        else:
+            result.append([word])
+    return [" ".join(word.text for word in line) for line in result]
+
+
+def beside(last: Word, word: Word) -> bool:
+    """Does a word continue the line: it begins further right, and half of the lower of the two shares the other's height?"""
+    overlap = min(last.box[3], word.box[3]) - max(last.box[1], word.box[1])
+    height = min(last.box[3] - last.box[1], word.box[3] - word.box[1])
+    return word.box[0] >= last.box[0] and overlap >= 0.5 * height
+
+
+def page_text(words: Sequence[Word]) -> str:
+    """The text layer of a page, line by line; empty for a scanned page."""
+    return "\n".join(lines(words))
+
+
+def table_text(table: Table) -> str:
+    """A table, one row a line, cells parted by ` | `; breaks inside a cell become spaces."""
+    return "\n".join(CELLS.join(" ".join(cell.split()) for cell in row) for row in table.rows)

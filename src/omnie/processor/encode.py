@@ -1,0 +1,175 @@
+"""One conversation to the arrays of `omnie.inputs`, and back to text. NumPy only: neither torch nor Transformers is imported.
+
+First everything is counted from sizes alone and held against the context; only then are pixels and samples touched.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from omnie import inputs
+from omnie.errors import InputError
+from omnie.media.types import Audio, Document, Image, Table, Video
+from omnie.messages import Message, Part
+from omnie.processor import chat, documents, image, tokens, video
+from omnie.processor.audio import log_mel, mel_frames
+from omnie.processor.chat import Segment, mark
+from omnie.processor.settings import ProcessorSettings
+from omnie.processor.tokenizer import Tokenizer
+
+IGNORE = -100
+_TYPES = np.zeros(tokens.COUNT, dtype=np.int64)
+_TYPES[[tokens.ID[tokens.IMAGE], tokens.ID[tokens.VIDEO], tokens.ID[tokens.AUDIO]]] = inputs.IMAGE, inputs.VIDEO, inputs.AUDIO
+CLASSES = {"image": Image, "audio": Audio, "video": Video, "document": Document, "table": Table}
+
+
+def types_of(ids: np.ndarray) -> np.ndarray:
+    """Modality of each token: 0 text, 1 image, 2 video, 3 audio."""
+    return _TYPES[np.minimum(ids, tokens.COUNT - 1)]
+
+
+@dataclass
+class Layout:
+    """Where the media of one conversation stand, and what is still to be computed for them."""
+
+    settings: ProcessorSettings
+    images: list[tuple[Image, tuple[int, int, int]]] = field(default_factory=list)
+    clips: list[tuple[Video, list[video.Piece]]] = field(default_factory=list)
+    sounds: list[Audio] = field(default_factory=list)
+
+    def add(self, part: Part) -> list[Segment]:
+        """The segments of a part that is not text."""
+        if not isinstance(part.value, CLASSES[part.kind]):
+            raise InputError(
+                f"{part.kind} part is not decoded", value=type(part.value).__name__, hint="open files with omnie.media.load"
+            )
+        return getattr(self, f"_{part.kind}")(part.value)
+
+    def _image(self, value: Image) -> list[Segment]:
+        settings = self.settings
+        height, width = image.check(value.pixels).shape[:2]
+        grid = image.grid(height, width, patch=settings.patch, max_pixels=settings.image_max_pixels)
+        self.images.append((value, grid))
+        return [mark(tokens.IMAGE_START), mark(tokens.IMAGE, inputs.image_tokens(grid)), mark(tokens.IMAGE_END)]
+
+    def _audio(self, value: Audio) -> list[Segment]:
+        if len(value.samples) == 0:
+            raise InputError("sound is empty", value="0 samples", allowed="at least one")
+        self.sounds.append(value)
+        count = inputs.audio_tokens(mel_frames(len(value.samples)))
+        return [mark(tokens.AUDIO_START), mark(tokens.AUDIO, count), mark(tokens.AUDIO_END)]
+
+    def _video(self, value: Video) -> list[Segment]:
+        pieces = video.plan(value, self.settings)
+        self.clips.append((value, pieces))
+        if value.audio is not None and len(value.audio.samples):
+            self.sounds.append(value.audio)
+        inside = [segment for piece in pieces for segment in _piece(piece)]
+        return [mark(tokens.VIDEO_START), *inside, mark(tokens.VIDEO_END)]
+
+    def _document(self, value: Document) -> list[Segment]:
+        if not value.pages:
+            raise InputError("document has no pages")
+        result = []
+        for page in value.pages:
+            layer = documents.page_text(page.words)
+            body = [Segment(str(page.number)), *self._image(page.image), *([Segment(layer)] if layer else [])]
+            result += [mark(tokens.PAGE_START), *body, mark(tokens.PAGE_END)]
+        return result
+
+    def _table(self, value: Table) -> list[Segment]:
+        content = documents.table_text(value)
+        return [mark(tokens.TABLE_START), *([Segment(content)] if content else []), mark(tokens.TABLE_END)]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The features: only the keys of the media that are there."""
+        result: dict[str, np.ndarray] = {}
+        patch = self.settings.patch
+        if self.images:
+            cut = [image.patches(item.pixels, rows, columns, patch) for item, (_, rows, columns) in self.images]
+            result["pixel_values"] = np.concatenate(cut)
+            result["image_grid_thw"] = np.array([grid for _, grid in self.images], dtype=np.int64)
+        if self.clips:
+            result["pixel_values_videos"] = np.concatenate([video.patches(clip, pieces, patch) for clip, pieces in self.clips])
+            result["video_grid_thw"] = np.array([piece.grid for _, pieces in self.clips for piece in pieces], dtype=np.int64)
+        if self.sounds:
+            heard = [log_mel(sound.samples, self.settings) for sound in self.sounds]
+            result["input_features"] = np.concatenate(heard)
+            result["audio_lengths"] = np.array([len(frames) for frames in heard], dtype=np.int64)
+        return result
+
+
+def _piece(piece: video.Piece) -> list[Segment]:
+    stamp = [mark(tokens.TIME_START), Segment(f"{piece.time:.1f}"), mark(tokens.TIME_END)]
+    sound = [mark(tokens.AUDIO, piece.audio)] if piece.audio else []
+    return [*stamp, mark(tokens.VIDEO, inputs.video_tokens(piece.grid)), *sound]
+
+
+class Encoder:
+    """Messages to arrays. `settings` and `tokenizer` are what a model folder keeps; see `load`."""
+
+    def __init__(self, tokenizer: Tokenizer, settings: ProcessorSettings):
+        self.tokenizer, self.settings = tokenizer, settings
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Encoder":
+        """From a folder with `tokenizer.json` and `processor_config.json`."""
+        return cls(Tokenizer.load(folder), ProcessorSettings.load(folder))
+
+    def encode(self, messages: Iterable[Message], generation_prompt: bool = True) -> dict[str, np.ndarray]:
+        """One conversation as arrays (names, axes and types: `omnie.inputs`, without the batch axis).
+
+        Raises:
+            InputError: A part cannot be used, or the conversation is longer than `settings.context`; the message says which
+                part takes how many tokens.
+        """
+        layout = Layout(self.settings)
+        result = self._tokens(chat.render(messages, layout.add, generation_prompt=generation_prompt))
+        return self._with_positions(result, layout)
+
+    def render(self, messages: Iterable[Message], generation_prompt: bool = True) -> str:
+        """The conversation as a string, text escaped and media as runs of their placeholders."""
+        return chat.to_text(chat.render(messages, Layout(self.settings).add, generation_prompt=generation_prompt))
+
+    def parse(self, source: str | Sequence[int]) -> list[Message]:
+        """Messages of a rendered string or of ids; see `chat.parse`."""
+        return chat.parse(source, self.tokenizer)
+
+    def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
+        """Text of ids; special tokens are left out unless asked for."""
+        return self.tokenizer.decode((int(number) for number in ids), special=special)
+
+    def _tokens(self, segments: Sequence[Segment]) -> dict[str, np.ndarray]:
+        runs = [self._run(segment) for segment in segments]
+        self._check_context(segments, runs)
+        ids = np.concatenate([np.asarray(run, dtype=np.int64) for run in runs])
+        learn = np.repeat([segment.learn for segment in segments], [len(run) for run in runs])
+        return {"input_ids": ids, "mm_token_type_ids": types_of(ids), "labels": np.where(learn, ids, IGNORE)}
+
+    def _run(self, segment: Segment) -> list[int]:
+        if segment.special:
+            return [tokens.ID[segment.value]] * segment.count
+        return self.tokenizer.encode(segment.value)
+
+    def _check_context(self, segments: Sequence[Segment], runs: Sequence[list[int]]) -> None:
+        total = sum(map(len, runs))
+        if total <= self.settings.context:
+            return
+        counts: Counter[str] = Counter()
+        for segment, run in zip(segments, runs, strict=True):
+            counts[segment.source] += len(run)
+        raise InputError(
+            "conversation is too long",
+            value=f"{total} tokens ({', '.join(f'{name}: {count}' for name, count in counts.most_common(5))})",
+            allowed=f"at most {self.settings.context} tokens",
+            hint="shorten the largest part",
+        )
+
+    def _with_positions(self, result: dict[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray]:
+        grids = [grid for _, grid in layout.images]
+        pieces = [piece.grid for _, clip in layout.clips for piece in clip]
+        result["position_ids"] = inputs.positions(result["mm_token_type_ids"], grids, pieces)
+        return result | layout.arrays()

@@ -1,0 +1,88 @@
+"""How media become tokens: budgets, rates and scales, as one frozen record that a model folder keeps. No processing here."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from omnie.errors import CheckpointError, OptionError
+from omnie.inputs import SPATIAL_MERGE
+
+FILE = "processor_config.json"
+OWN_KEYS = ("processor_class", "auto_map")
+"""Keys that Transformers writes into the same file; they say which class reads it."""
+
+
+@dataclass(frozen=True)
+class ProcessorSettings:
+    """Attributes:
+    patch: Side of a patch (pixels); a picture's sides become multiples of `2 * patch`.
+    image_max_pixels: Pixels of a picture, or of a document's page, after resizing.
+    video_max_pixels: Pixels of one frame after resizing.
+    video_fps: Frames a second; two frames are one piece.
+    video_max_frames: Frames of one clip; a longer clip is sampled more thinly, its sound stays whole.
+    mel_window: Samples (16 kHz) under one log-mel frame's window.
+    mel_floor: Mel power below which everything is silence.
+    mel_offset, mel_scale: A log-mel value `x` (natural logarithm) becomes `(x + mel_offset) / mel_scale`.
+    context: Longest conversation, in tokens.
+    """
+
+    patch: int = 16
+    image_max_pixels: int = 448 * 320
+    video_max_pixels: int = 160 * 96
+    video_fps: float = 2.0
+    video_max_frames: int = 128
+    mel_window: int = 400
+    mel_floor: float = 1e-5
+    mel_offset: float = 4.0
+    mel_scale: float = 5.0
+    context: int = 8192
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise OptionError(f"setting {field.name} is out of range", value=value, allowed="a number above 0")
+            if field.type in (int, "int") and not isinstance(value, int):
+                raise OptionError(f"setting {field.name} is not whole", value=value, allowed="a whole number")
+        for name in ("image_max_pixels", "video_max_pixels"):
+            if getattr(self, name) < self.unit**2:
+                raise OptionError(f"setting {name} is too small", value=getattr(self, name), allowed=f"{self.unit**2} or more")
+
+    @property
+    def unit(self) -> int:
+        """Side of the square of pixels that becomes one token."""
+        return self.patch * SPATIAL_MERGE
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "ProcessorSettings":
+        """Settings from a JSON object; an unknown key is an error that lists the known ones."""
+        known = [field.name for field in fields(cls)]
+        values = {key: value for key, value in values.items() if key not in OWN_KEYS}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise OptionError("unknown processor setting", value=", ".join(unknown), allowed=", ".join(known))
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ProcessorSettings":
+        """Settings from `processor_config.json`, or from the folder that holds it."""
+        path = Path(path)
+        file = path / FILE if path.is_dir() else path
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError("processor settings cannot be read", value=f"{file}: {error}") from None
+        if not isinstance(values, dict):
+            raise CheckpointError("processor settings are not a JSON object", value=file)
+        return cls.of(values)
+
+    def save(self, path: str | Path) -> None:
+        """Write `processor_config.json` (into a folder, if `path` is one)."""
+        path = Path(path)
+        file = path / FILE if path.is_dir() else path
+        file.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as a JSON object; `processor_class` names the class for Transformers' `AutoProcessor`."""
+        return {"processor_class": "OmnieProcessor", **asdict(self)}
