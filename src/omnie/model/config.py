@@ -1,0 +1,194 @@
+"""What a model is made of: the architecture's fields, and the table of sizes. Standard library only; no weights here.
+
+The modules read plain attributes, so they take an `Architecture` or anything with the same fields (Transformers' `OmnieConfig` in
+`hub.py` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omnie.errors import CheckpointError, OptionError
+
+Groups = dict[str, dict[str, int]]
+
+EXPERT_GROUPS = ("text", "vision", "audio")
+"""Modality of a token -> its group: text 0, image and video 1, audio 2 (see `inputs.MODALITIES`)."""
+
+
+@dataclass(kw_only=True)
+class VisionArchitecture:
+    """Native-resolution vision transformer."""
+
+    hidden_size: int = 1280
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 16
+    intermediate_size: int = 5120
+    patch_size: int = 16
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+
+
+@dataclass(kw_only=True)
+class AudioArchitecture:
+    """Log-mel encoder. `block_frames`: frames (25 per second) that attend to each other and to the block before."""
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    block_frames: int = 100
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+
+
+@dataclass(kw_only=True)
+class Architecture:
+    """The whole model. Defaults are those of `8b`."""
+
+    vocab_size: int = 103_424
+    hidden_size: int = 2048
+    num_hidden_layers: int = 24
+    num_dense_layers: int = 1
+    intermediate_size: int = 6144
+    num_attention_heads: int = 16
+    num_key_value_heads: int = 4
+    head_dim: int = 128
+    expert_groups: Groups = field(
+        default_factory=lambda: {
+            "text": {"experts": 64, "width": 512, "top_k": 8},
+            "vision": {"experts": 64, "width": 192, "top_k": 8},
+            "audio": {"experts": 16, "width": 128, "top_k": 4},
+        }
+    )
+    shared_expert_width: int = 1024
+    sliding_window: int | None = None
+    global_layer_every: int = 1
+    max_position_embeddings: int = 131_072
+    rope_theta: float = 500_000.0
+    rope_sections: list[int] = field(default_factory=lambda: [22, 22, 20])
+    norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    vision: dict[str, Any] = field(default_factory=dict)
+    audio: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def vision_architecture(self) -> VisionArchitecture:
+        return VisionArchitecture(**self.vision)
+
+    @property
+    def audio_architecture(self) -> AudioArchitecture:
+        return AudioArchitecture(**self.audio)
+
+    def is_sliding(self, layer: int) -> bool:
+        """Whether a decoder layer sees only `sliding_window` tokens; every `global_layer_every`-th layer sees all."""
+        return self.sliding_window is not None and (layer + 1) % self.global_layer_every != 0
+
+    def check(self) -> None:
+        """Raises `CheckpointError` when the fields contradict each other."""
+        if sum(self.rope_sections) * 2 != self.head_dim or self.rope_sections[0] != self.rope_sections[1]:
+            raise CheckpointError(
+                "rotary sections do not fit the head",
+                value=f"{self.rope_sections} for head_dim {self.head_dim}",
+                allowed="[h, w, t] with h = w and h + w + t = head_dim / 2",
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise CheckpointError(
+                "query heads do not divide among the key-value heads",
+                value=f"{self.num_attention_heads} / {self.num_key_value_heads}",
+                allowed="a whole number",
+            )
+        unknown = set(self.expert_groups) - set(EXPERT_GROUPS)
+        if unknown or "text" not in self.expert_groups:
+            raise CheckpointError(
+                "expert groups are not usable", value=list(self.expert_groups), allowed=f"text, and any of {EXPERT_GROUPS}"
+            )
+        for name, group in self.expert_groups.items():
+            if not 0 < group["top_k"] <= group["experts"]:
+                raise CheckpointError(
+                    f"expert group '{name}' cannot choose", value=group["top_k"], allowed=f"1 to {group['experts']} experts"
+                )
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "8b": {},
+    "nano": {
+        "vocab_size": 1024,
+        "hidden_size": 256,
+        "num_hidden_layers": 6,
+        "intermediate_size": 1024,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "expert_groups": {
+            "text": {"experts": 64, "width": 32, "top_k": 8},
+            "vision": {"experts": 64, "width": 32, "top_k": 8},
+            "audio": {"experts": 16, "width": 32, "top_k": 4},
+        },
+        "shared_expert_width": 256,
+        "max_position_embeddings": 8192,
+        "rope_theta": 10_000.0,
+        "rope_sections": [6, 6, 4],
+        "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "intermediate_size": 768},
+        "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "intermediate_size": 768},
+    },
+    "toy": {
+        "vocab_size": 1024,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "intermediate_size": 96,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "expert_groups": {
+            "text": {"experts": 8, "width": 16, "top_k": 2},
+            "vision": {"experts": 8, "width": 16, "top_k": 2},
+            "audio": {"experts": 4, "width": 16, "top_k": 1},
+        },
+        "shared_expert_width": 32,
+        "max_position_embeddings": 4096,
+        "rope_theta": 10_000.0,
+        "rope_sections": [3, 3, 2],
+        "vision": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
+        "audio": {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "block_frames": 20,
+        },
+    },
+}
+"""Size -> what differs from `8b`."""
+
+
+def architecture(size: str) -> Architecture:
+    """The architecture of a named size."""
+    if size not in SIZES:
+        raise OptionError("unknown model size", value=size, allowed=", ".join(SIZES))
+    return Architecture(**SIZES[size])
+
+
+def read(path: Path) -> Architecture:
+    """The architecture in a `config.json`; keys that are Transformers' own are ignored, missing ones take defaults."""
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError("config.json cannot be read", value=path, hint=str(error)) from error
+    if fields.get("model_type") != "omnie":
+        raise CheckpointError("not an omnie checkpoint", value=fields.get("model_type"), allowed="model_type omnie")
+    names = {item.name for item in dataclasses.fields(Architecture)}
+    result = Architecture(**{key: value for key, value in fields.items() if key in names})
+    result.check()
+    return result
+
+
+def to_json(config: Architecture) -> str:
+    """`config.json` of an architecture, as `read` and Transformers' `AutoConfig` take it."""
+    values = {item.name: getattr(config, item.name) for item in dataclasses.fields(Architecture)}
+    header = {"architectures": ["OmnieForConditionalGeneration"], "model_type": "omnie"}
+    return json.dumps(header | values, indent=2) + "\n"

@@ -1,0 +1,138 @@
+"""The language model: attention and experts in turn. It sees embeddings, positions and modalities, never pixels or sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from omnie.model.config import Architecture
+from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
+from omnie.model.rope import decoder_angles, rotate
+from omnie.ops.attention import sdpa
+
+Attend = Callable[..., tuple[Tensor, Tensor | None]]
+
+
+class Cache(Protocol):
+    """What attention asks of a key-value cache; Transformers' `Cache` fits, and so does the engine's."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+        """Appends [B, G, T, H] and returns everything seen so far, [B, G, S, H]."""
+        ...
+
+
+class Decoder(nn.Module):
+    """Embeddings in, normalised hidden states out."""
+
+    def __init__(self, config: Architecture):
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(config.num_hidden_layers))
+        self.norm = RmsNorm(config.hidden_size, config.norm_eps)
+        # Transformers' `gradient_checkpointing_enable` sets these two.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func: Callable[..., Any] = checkpoint
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        positions_BT3: Tensor,
+        tokens: TokenGroups,
+        masks: dict[bool, Tensor | None],
+        cache: Cache | None = None,
+        trace: RouterTrace | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Runs all layers.
+
+        Args:
+            x_BTD: Embeddings.
+            positions_BT3: Positions (time, height, width).
+            tokens: Expert group of each token.
+            masks: Attention mask of the global (False) and of the sliding-window layers (True).
+            cache: Keys and values of earlier tokens; extended in place.
+            trace: Collects router statistics when given.
+            kwargs: Passed to the attention function unread.
+        """
+        config = self.config
+        angles = decoder_angles(positions_BT3, config.head_dim, config.rope_theta, config.rope_sections)
+        for layer in self.layers:
+            arguments = (x_BTD, angles, tokens, masks[layer.is_sliding], cache, trace)
+            if self.gradient_checkpointing and self.training:
+                x_BTD = self._gradient_checkpointing_func(layer, *arguments, use_reentrant=False, **kwargs)
+            else:
+                x_BTD = layer(*arguments, **kwargs)
+        return self.norm(x_BTD)
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm: attention, then experts (the first layers are dense)."""
+
+    def __init__(self, config: Architecture, layer: int):
+        super().__init__()
+        self.is_sliding = config.is_sliding(layer)
+        self.input_layernorm = RmsNorm(config.hidden_size, config.norm_eps)
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = RmsNorm(config.hidden_size, config.norm_eps)
+        dense = layer < config.num_dense_layers
+        self.mlp = Dense(config.hidden_size, config.intermediate_size) if dense else MixtureOfExperts(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        angles: Tensor,
+        tokens: TokenGroups,
+        mask: Tensor | None,
+        cache: Cache | None,
+        trace: RouterTrace | None,
+        **kwargs: Any,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), angles, mask, cache, **kwargs)
+        return x + self.mlp(self.post_attention_layernorm(x), tokens, trace)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention; `attend` is any function of Transformers' attention interface."""
+
+    is_causal = True
+
+    def __init__(self, config: Architecture, layer: int):
+        super().__init__()
+        hidden, head = config.hidden_size, config.head_dim
+        self.config, self.layer_idx, self.head_dim = config, layer, head
+        self.num_key_value_groups = config.num_attention_heads // config.num_key_value_heads
+        self.scaling = head**-0.5
+        self.attend: Attend = sdpa
+        self.q_proj = nn.Linear(hidden, config.num_attention_heads * head, bias=False)
+        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=False)
+        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=False)
+        self.o_proj = nn.Linear(config.num_attention_heads * head, hidden, bias=False)
+
+    def forward(self, x_BTD: Tensor, angles_BTH: Tensor, mask: Tensor | None, cache: Cache | None, **kwargs: Any) -> Tensor:
+        q, k, v = (p(x_BTD).unflatten(-1, (-1, self.head_dim)) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = (rotate(heads, angles_BTH.unsqueeze(2)).transpose(1, 2) for heads in (q, k))
+        v = v.transpose(1, 2)
+        if cache is not None:
+            k, v = cache.update(k, v, self.layer_idx)
+        y_BTNH, _ = self.attend(
+            self, q, k, v, mask, scaling=self.scaling, dropout=0.0, **({"is_causal": True} if mask is None else {}), **kwargs
+        )
+        return self.o_proj(y_BTNH.flatten(2))
+
+
+class RmsNorm(nn.Module):
+    """Root-mean-square norm (Zhang and Sennrich 2019); the mean of squares is float32."""
+
+    def __init__(self, hidden: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), (x.shape[-1],), None, self.eps).to(x.dtype) * self.weight

@@ -1,0 +1,40 @@
+"""Attention masks of the decoder as dense boolean tensors (True: attend): causal, padding, packed rows, sliding window."""
+
+import torch
+from torch import Tensor
+
+
+def decoder_mask(
+    queries: int,
+    past: int,
+    device: torch.device,
+    *,
+    attention_mask: Tensor | None = None,
+    segment_ids: Tensor | None = None,
+    window: int | None = None,
+) -> Tensor | None:
+    """The mask of `queries` new tokens after `past` cached ones.
+
+    Args:
+        attention_mask: [B, past + queries], 1 for real tokens.
+        segment_ids: [B, queries], which packed sequence a token belongs to; only without a cache.
+        window: Tokens that a sliding-window layer sees, the token itself included.
+
+    Returns:
+        bool [B or 1, 1, queries, past + queries], or None when plain causal attention says the same. A row that may attend
+        to nothing (padding) attends to itself: its output is never read and its softmax stays finite.
+    """
+    keys = past + queries
+    real = attention_mask is not None and not bool(attention_mask.all())
+    windowed = window is not None and keys > window
+    if not real and segment_ids is None and not windowed and (past == 0 or queries == 1):
+        return None
+    query, key = torch.arange(past, keys, device=device)[:, None], torch.arange(keys, device=device)
+    mask = (key <= query)[None]
+    if windowed:
+        mask = mask & (query - key < window)
+    if real:
+        mask = mask & attention_mask[:, None, :].bool()
+    if segment_ids is not None:
+        mask = mask & (segment_ids[:, :, None] == segment_ids[:, None, :])
+    return (mask | (key == query))[:, None]

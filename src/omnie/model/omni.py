@@ -1,0 +1,186 @@
+"""The whole model: pictures, sound and text become one sequence of embeddings, and the decoder continues it.
+
+`Omni` needs torch alone, which is what starts fast; `hub.py` gives the same body Transformers' face (`from_pretrained`, `generate`).
+Names, axes and dtypes of the inputs: `omnie/inputs.py`. Sizes: `config.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omnie.errors import InputError
+from omnie.inputs import AUDIO, IMAGE, MODALITIES, VIDEO
+from omnie.model.audio import AudioEncoder, AudioOutput
+from omnie.model.config import Architecture
+from omnie.model.decoder import Cache, Decoder
+from omnie.model.experts import Router, RouterTrace, TokenGroups
+from omnie.model.masks import decoder_mask
+from omnie.model.vision import VisionEncoder, VisionOutput
+
+
+@dataclass
+class OmniOutput:
+    """What `Omni.forward` returns.
+
+    Attributes:
+        logits: [B, T', V], float32 or the weights' dtype; T' as `logits_to_keep` says.
+        loss: Mean cross-entropy at labelled positions, when labels are given.
+        hidden: [B, T, D], the decoder's normalised output.
+        media: The encoders' outputs by modality ("image", "video", "audio"), for auxiliary losses.
+        trace: Router statistics, when asked for.
+    """
+
+    logits: Tensor | None = None
+    loss: Tensor | None = None
+    hidden: Tensor | None = None
+    media: dict[str, VisionOutput | AudioOutput] | None = None
+    trace: RouterTrace | None = None
+
+
+class OmniBody(nn.Module):
+    """Everything but the output head."""
+
+    def __init__(self, config: Architecture):
+        super().__init__()
+        config.check()
+        self.config = config
+        self.visual = VisionEncoder(config.vision_architecture, config.hidden_size)
+        self.audio = AudioEncoder(config.audio_architecture, config.hidden_size)
+        self.language_model = Decoder(config)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        masks: dict[bool, Tensor | None],
+        *,
+        mm_token_type_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        video_grid_thw: Tensor | None = None,
+        input_features: Tensor | None = None,
+        audio_lengths: Tensor | None = None,
+        cache: Cache | None = None,
+        trace: RouterTrace | None = None,
+        **kwargs: Any,
+    ) -> OmniOutput:
+        """Encodes the media, places their features into the text and runs the decoder."""
+        x = self.language_model.embed_tokens(input_ids)
+        media: dict[str, VisionOutput | AudioOutput] = {}
+        if pixel_values is not None:
+            media["image"] = self.visual(pixel_values, image_grid_thw)
+            x = place(x, mm_token_type_ids, IMAGE, media["image"].tokens)
+        if pixel_values_videos is not None:
+            media["video"] = self.visual(pixel_values_videos, video_grid_thw)
+            x = place(x, mm_token_type_ids, VIDEO, media["video"].tokens)
+        if input_features is not None:
+            media["audio"] = self.audio.encode_batch(input_features, audio_lengths)
+            x = place(x, mm_token_type_ids, AUDIO, audio_tokens(media["audio"], audio_lengths))
+        tokens = TokenGroups.of(mm_token_type_ids, list(self.config.expert_groups))
+        hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
+        return OmniOutput(hidden=hidden, media=media, trace=trace)
+
+
+def audio_tokens(output: AudioOutput, lengths: Tensor) -> Tensor:
+    """The real tokens of a padded batch of recordings, one after the other: [T, D]."""
+    counts = (lengths.to(output.tokens.device) + 7) // 8
+    real = torch.arange(output.tokens.shape[1], device=counts.device) < counts[:, None]
+    return output.tokens[real]
+
+
+def place(x_BTD: Tensor, types_BT: Tensor | None, modality: int, features_TD: Tensor) -> Tensor:
+    """Embeddings with one modality's placeholders replaced by its features, in order."""
+    flat = x_BTD.flatten(0, 1)
+    index = (types_BT.reshape(-1) == modality).nonzero().squeeze(-1) if types_BT is not None else flat.new_empty(0)
+    if len(index) != len(features_TD):
+        raise InputError(
+            f"{MODALITIES[modality]} placeholders and features disagree",
+            value=f"{len(index)} placeholders, {len(features_TD)} features",
+            allowed="equal numbers",
+            hint="encode the conversation with the model's own processor",
+        )
+    return flat.index_copy(0, index, features_TD.to(flat.dtype)).view_as(x_BTD)
+
+
+class Omni(nn.Module):
+    """The model with its output head, whose weights are the token embeddings'."""
+
+    def __init__(self, config: Architecture):
+        super().__init__()
+        self.config = config
+        self.model = OmniBody(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head.weight = self.model.language_model.embed_tokens.weight
+        self.apply(lambda module: initialise(module, config.initializer_range))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        cache: Cache | None = None,
+        past: int = 0,
+        logits_to_keep: int = 0,
+        trace: RouterTrace | None = None,
+        **media: Any,
+    ) -> OmniOutput:
+        """One pass over new tokens.
+
+        Args:
+            past: Tokens already in the cache.
+            labels: When given, logits are only formed at labelled positions and `loss` is set.
+            logits_to_keep: Logits of the last so many tokens only (0: of all).
+            media: The media tensors of `omnie/inputs.py`.
+        """
+        windows = {False: None, True: self.config.sliding_window}
+        masks = {
+            sliding: decoder_mask(
+                input_ids.shape[1],
+                past,
+                input_ids.device,
+                attention_mask=attention_mask,
+                segment_ids=segment_ids,
+                window=window,
+            )
+            for sliding, window in windows.items()
+            if not sliding or window is not None
+        }
+        output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, **media)
+        if labels is not None:
+            output.loss = label_loss(output.hidden, self.lm_head.weight, labels)
+        else:
+            output.logits = self.lm_head(output.hidden[:, -logits_to_keep:])
+        return output
+
+
+def label_loss(hidden_BTD: Tensor, head_VD: Tensor, labels_BT: Tensor) -> Tensor:
+    """Mean cross-entropy of each labelled token given the tokens before it; logits exist only where a label does."""
+    target = labels_BT[:, 1:].reshape(-1)
+    index = (target >= 0).nonzero().squeeze(-1)
+    hidden = hidden_BTD[:, :-1].flatten(0, 1).index_select(0, index)
+    # The loss is float32: a bfloat16 softmax over the vocabulary loses the small probabilities that carry the gradient.
+    return F.cross_entropy(F.linear(hidden, head_VD).float(), target.index_select(0, index))
+
+
+def initialise(module: nn.Module, std: float) -> None:
+    """Fresh weights: normal matrices, zero biases, unit norms (the latter are torch's own default)."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=std)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=std)
+    elif hasattr(module, "gate_up_proj"):
+        nn.init.normal_(module.gate_up_proj, std=std)
+        nn.init.normal_(module.down_proj, std=std)
+    elif isinstance(module, Router):
+        nn.init.normal_(module.weight, std=std)

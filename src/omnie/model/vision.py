@@ -1,0 +1,189 @@
+"""Pictures to tokens: a native-resolution vision transformer, then a merge of 2x2 patches (and of 2 frames for clips).
+
+Patches arrive with each 2x2 block contiguous (see `inputs.py`), so merging is a reshape. Attention never leaves one frame: an
+item's features do not depend on its neighbours in the batch, and a clip costs no more per frame than a picture.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omnie.inputs import SPATIAL_MERGE, TEMPORAL_MERGE
+from omnie.model.config import VisionArchitecture
+from omnie.model.rope import picture_angles, rotate
+
+
+class VisionOutput(NamedTuple):
+    """`tokens` [T, D]: what the decoder sees; `patches` [P, vision hidden]: before the merge, for auxiliary losses."""
+
+    tokens: Tensor
+    patches: Tensor
+
+
+class VisionEncoder(nn.Module):
+    """All pictures of a batch, whatever their sizes, without padding between them."""
+
+    def __init__(self, config: VisionArchitecture, decoder_hidden: int):
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.merger = Merger(config, decoder_hidden)
+
+    def forward(self, pixels_PC: Tensor, grid_thw: Tensor) -> VisionOutput:
+        """Encodes patches.
+
+        Args:
+            pixels_PC: [P, 3 * p * p], items one after the other.
+            grid_thw: int64 [I, 3], frames, patch rows, patch columns of each item.
+        """
+        grids = grid_thw.tolist()
+        frames = [(rows, columns) for time, rows, columns in grids for _ in range(time)]
+        angles = self._angles(frames, pixels_PC.device)
+        segments = Segments.of([rows * columns for rows, columns in frames], pixels_PC.device)
+        x = self.patch_embed(pixels_PC.to(self.patch_embed.dtype))
+        for block in self.blocks:
+            x = block(x, angles, segments)
+        return VisionOutput(self.merger(x, grids), x)
+
+    def _angles(self, frames: list[tuple[int, int]], device: torch.device) -> Tensor:
+        head = self.config.hidden_size // self.config.num_attention_heads
+        places = {size: _block_order(*size) for size in set(frames)}
+        rows_columns = torch.cat([places[size] for size in frames]).to(device)
+        return picture_angles(rows_columns[:, 0], rows_columns[:, 1], head, self.config.rope_theta)
+
+
+def _block_order(rows: int, columns: int) -> Tensor:
+    """Row and column of each patch in the order of `inputs.py`: 2x2 blocks contiguous. int64 [P, 2]."""
+    grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), dim=-1)
+    m = SPATIAL_MERGE
+    return grid.view(rows // m, m, columns // m, m, 2).transpose(1, 2).reshape(-1, 2)
+
+
+class Segments:
+    """Frames grouped by equal length, so that each group is one dense attention call without padding or mask."""
+
+    def __init__(self, groups: list[Tensor]):
+        self.groups = groups
+        order = torch.cat([index.reshape(-1) for index in groups])
+        # Where each patch stands after the groups are laid one after the other.
+        self.inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> Segments:
+        starts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+        groups = []
+        for length in sorted(set(lengths)):
+            first = starts[[i for i, n in enumerate(lengths) if n == length]]
+            groups.append((first[:, None] + torch.arange(length)).to(device))
+        return cls(groups)
+
+    def attend(self, q_PNH: Tensor, k_PNH: Tensor, v_PNH: Tensor) -> Tensor:
+        """Full attention inside every frame; [P, N * H]."""
+        if len(self.groups) == 1 and len(self.groups[0]) == 1:
+            q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q_PNH, k_PNH, v_PNH))
+            return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1).flatten(1)
+        outputs = []
+        for index in self.groups:
+            flat = index.reshape(-1)
+            q, k, v = (x.index_select(0, flat).unflatten(0, index.shape).transpose(1, 2) for x in (q_PNH, k_PNH, v_PNH))
+            outputs.append(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1).flatten(1))
+        return torch.cat(outputs).index_select(0, self.inverse)
+
+
+class PatchEmbed(nn.Module):
+    """A patch's pixels to its first features, in three steps of 4, 2 and 2 pixels (hMLP stem; Touvron et al. 2022).
+
+    The steps stay inside the patch, so patches remain independent of each other and of the picture's size.
+    """
+
+    def __init__(self, config: VisionArchitecture):
+        super().__init__()
+        self.side = config.patch_size // 4
+        width = config.hidden_size
+        self.fine = nn.Linear(3 * 4 * 4, width // 4)
+        self.middle = nn.Linear(width, width // 2)
+        self.coarse = nn.Linear(width // 2 * (self.side // 2) ** 2, width)
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.fine.weight.dtype
+
+    def forward(self, pixels_PC: Tensor) -> Tensor:
+        s = self.side
+        x = pixels_PC.view(-1, s, 4, s, 4, 3).transpose(2, 3).reshape(-1, s, s, 48)
+        x = F.gelu(self.fine(x), approximate="tanh")
+        x = x.view(-1, s // 2, 2, s // 2, 2, x.shape[-1]).transpose(2, 3).reshape(-1, (s // 2) ** 2, 4 * x.shape[-1])
+        x = F.gelu(self.middle(x), approximate="tanh")
+        return self.norm(self.coarse(x.flatten(1)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, config: VisionArchitecture):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.attention = Attention(config)
+        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.mlp = Mlp(config.hidden_size, config.intermediate_size, config.hidden_size)
+
+    def forward(self, x: Tensor, angles: Tensor, segments: Segments) -> Tensor:
+        x = x + self.attention(self.norm1(x), angles, segments)
+        return x + self.mlp(self.norm2(x))
+
+
+class Attention(nn.Module):
+    def __init__(self, config: VisionArchitecture):
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, x: Tensor, angles: Tensor, segments: Segments) -> Tensor:
+        q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
+        q, k = rotate(q, angles[:, None]), rotate(k, angles[:, None])
+        return self.proj(segments.attend(q, k, v))
+
+
+class Mlp(nn.Module):
+    """Two linear maps with GELU between."""
+
+    def __init__(self, inputs: int, width: int, outputs: int):
+        super().__init__()
+        self.fc1 = nn.Linear(inputs, width)
+        self.fc2 = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class Merger(nn.Module):
+    """2x2 patches to one token, then two frames to one; a picture counts as two equal frames (as in ERNIE 4.5)."""
+
+    def __init__(self, config: VisionArchitecture, decoder_hidden: int):
+        super().__init__()
+        merged = config.hidden_size * SPATIAL_MERGE**2
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.spatial = Mlp(merged, merged, decoder_hidden)
+        self.temporal = nn.Linear(TEMPORAL_MERGE * decoder_hidden, decoder_hidden)
+
+    def forward(self, x_PD: Tensor, grids: list[list[int]]) -> Tensor:
+        x = self.norm(x_PD)
+        x = self.spatial(x.view(len(x) // SPATIAL_MERGE**2, -1))
+        sizes = [time * rows * columns // SPATIAL_MERGE**2 for time, rows, columns in grids]
+        pairs = [_frame_pairs(item, grid[0]) for item, grid in zip(x.split(sizes), grids, strict=True)]
+        return self.temporal(torch.cat(pairs))
+
+
+def _frame_pairs(x_TD: Tensor, frames: int) -> Tensor:
+    """Tokens of neighbouring frames side by side: [T / 2, 2 D] (of a picture: with itself, [T, 2 D])."""
+    if frames == 1:
+        return torch.cat([x_TD, x_TD], dim=-1)
+    first, second = x_TD.view(frames // TEMPORAL_MERGE, TEMPORAL_MERGE, -1, x_TD.shape[-1]).unbind(1)
+    return torch.cat([first, second], dim=-1).flatten(0, 1)
