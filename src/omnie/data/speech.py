@@ -1,0 +1,189 @@
+"""Spoken sentences and what may be asked about them: write them down, answer them, tell the language, find a word.
+
+Voices live in `voices.py`, sentences in `sentences.py`, rooms and noise in `acoustics.py`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from omnie.data.acoustics import placed, recorded, resample
+from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.sentences import draw_sentence, pools, spell
+from omnie.data.voices import RATE, Language, draw_voice, speak
+from omnie.media.types import Audio
+from omnie.messages import Part, text
+
+Questions = dict[Split, dict[Language, tuple[str, ...]]]
+
+TRANSCRIBE: Questions = {
+    "train": {
+        "en": ("What is said?", "Write down what is said.", "Transcribe the recording.", "What does the voice say?"),
+        "de": ("Was wird gesagt?", "Schreibe auf, was gesagt wird.", "Schreibe die Aufnahme ab.", "Was sagt die Stimme?"),
+    },
+    "validation": {"en": ("Please transcribe this.",), "de": ("Bitte schreibe das ab.",)},
+    "heldout": {
+        "en": ("What does the recording say?", "Write down the spoken words."),
+        "de": ("Was wird in der Aufnahme gesagt?", "Schreibe die gesprochenen Worte auf."),
+    },
+}
+ANSWER: Questions = {
+    "train": {
+        "en": ("Answer the spoken question.", "Answer the question in the recording.", "What is the answer?"),
+        "de": ("Beantworte die gesprochene Frage.", "Beantworte die Frage in der Aufnahme.", "Wie lautet die Antwort?"),
+    },
+    "validation": {"en": ("Answer what is asked.",), "de": ("Beantworte, was gefragt wird.",)},
+    "heldout": {
+        "en": ("What is the answer to the spoken question?", "Answer the question that you hear."),
+        "de": ("Was ist die Antwort auf die gesprochene Frage?", "Beantworte die Frage, die du hörst."),
+    },
+}
+LANGUAGE: Questions = {
+    "train": {
+        "en": ("Is this German or English?", "Which language is spoken?", "Is the voice speaking German or English?"),
+        "de": (
+            "Ist das Deutsch oder Englisch?",
+            "Welche Sprache wird gesprochen?",
+            "Spricht die Stimme Deutsch oder Englisch?",
+        ),
+    },
+    "validation": {"en": ("Which language is this?",), "de": ("Welche Sprache ist das?",)},
+    "heldout": {
+        "en": ("What language do you hear?", "German or English?"),
+        "de": ("Welche Sprache hörst du?", "Deutsch oder Englisch?"),
+    },
+}
+KEYWORD: Questions = {
+    "train": {
+        "en": ('Is the word "{word}" said?', 'Does the voice say "{word}"?', 'Can you hear the word "{word}"?'),
+        "de": ('Wird das Wort „{word}“ gesagt?', 'Sagt die Stimme „{word}“?', 'Ist das Wort „{word}“ zu hören?'),
+    },
+    "validation": {"en": ('Is "{word}" spoken?',), "de": ('Wird „{word}“ gesprochen?',)},
+    "heldout": {
+        "en": ('Does the recording contain the word "{word}"?', 'Does anyone say "{word}"?'),
+        "de": ('Enthält die Aufnahme das Wort „{word}“?', 'Sagt jemand „{word}“?'),
+    },
+}  # fmt: skip
+
+ARITHMETIC: Questions = {
+    "train": {
+        "en": ("what is {sum}", "how much is {sum}", "calculate {sum}", "tell me {sum}", "{sum}"),
+        "de": ("wie viel ist {sum}", "was ist {sum}", "berechne {sum}", "sag mir {sum}", "{sum}"),
+    },
+    "validation": {"en": ("what do you get for {sum}",), "de": ("was bekommst du für {sum}",)},
+    "heldout": {
+        "en": ("please tell me how much is {sum}", "can you calculate {sum}"),
+        "de": ("bitte sag mir wie viel ist {sum}", "kannst du mir sagen was {sum} ist"),
+    },
+}
+COMPARISON: Questions = {
+    "train": {
+        "en": ("which is {kind} {a} or {b}", "which number is {kind} {a} or {b}"),
+        "de": ("was ist {kind} {a} oder {b}", "welche zahl ist {kind} {a} oder {b}"),
+    },
+    "validation": {"en": ("is {a} {kind} or {b}",), "de": ("ist {a} {kind} oder {b}",)},
+    "heldout": {"en": ("what is {kind} {a} or {b}",), "de": ("{a} oder {b} welche zahl ist {kind}",)},
+}
+_SIGNS: dict[Language, dict[str, str]] = {
+    "en": {"+": "plus", "-": "minus", "*": "times"},
+    "de": {"+": "plus", "-": "minus", "*": "mal"},
+}
+_KINDS: dict[Language, tuple[str, str]] = {"en": ("larger", "smaller"), "de": ("größer", "kleiner")}
+_YES: dict[Language, tuple[str, str]] = {"en": ("no", "yes"), "de": ("nein", "ja")}
+_LANGUAGES: dict[Language, dict[Language, str]] = {
+    "en": {"en": "English", "de": "German"},
+    "de": {"en": "Englisch", "de": "Deutsch"},
+}
+
+
+def transcribe(rng: np.random.Generator, split: Split) -> Example:
+    """A sentence to write down."""
+    spoken = _language(rng)
+    sentence, pattern = draw_sentence(rng, split, spoken)
+    return _example(rng, split, "speech.transcribe", TRANSCRIBE, sentence, spoken, pattern, lambda _, __: sentence, "wer")
+
+
+def answer(rng: np.random.Generator, split: Split) -> Example:
+    """A spoken question about numbers; the answer is a number."""
+    spoken = _language(rng)
+    draw = _arithmetic if rng.random() < 0.75 else _comparison
+    sentence, result, pattern = draw(rng, split, spoken)
+    return _example(rng, split, "speech.answer", ANSWER, sentence, spoken, pattern, lambda _, __: str(result))
+
+
+def language(rng: np.random.Generator, split: Split) -> Example:
+    """A sentence whose language is asked for."""
+    spoken = _language(rng)
+    sentence, pattern = draw_sentence(rng, split, spoken)
+    return _example(
+        rng, split, "speech.language", LANGUAGE, sentence, spoken, pattern, lambda asked, _: _LANGUAGES[asked][spoken]
+    )
+
+
+def keyword(rng: np.random.Generator, split: Split) -> Example:
+    """A sentence, and whether a certain word is in it; half of the time it is."""
+    spoken = _language(rng)
+    sentence, pattern = draw_sentence(rng, split, spoken)
+    words = sentence.split()
+    word = str(rng.choice(words if rng.random() < 0.5 else pools(spoken)["word"]))
+    return _example(
+        rng, split, "speech.keyword", KEYWORD, sentence, spoken, pattern, lambda asked, _: _YES[asked][word in words], word=word
+    )
+
+
+GENERATORS: dict[str, Generator] = {
+    "speech.transcribe": transcribe,
+    "speech.answer": answer,
+    "speech.language": language,
+    "speech.keyword": keyword,
+}
+
+
+def draw_speech(rng: np.random.Generator, split: Split, sentence: str, spoken: Language) -> tuple[Audio, dict[str, str]]:
+    """The sentence, spoken by a voice of the split and recorded somewhere; and the families it drew on."""
+    voice = draw_voice(rng, split, spoken)
+    samples = resample(speak(sentence, voice), RATE, warp=rng.uniform(0.92, 1.09))
+    audio = recorded(rng, placed(samples, rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.3)))
+    return audio, {"voice": voice.variant}
+
+
+def _example(
+    rng: np.random.Generator,
+    split: Split,
+    skill: str,
+    questions: Questions,
+    sentence: str,
+    spoken: Language,
+    pattern: str,
+    reply: Callable[[Language, str], str],
+    scoring: Scoring = "exact",
+    **slots: str,
+) -> Example:
+    asked = spoken if rng.random() < 0.75 else _language(rng)
+    template = str(rng.choice(questions[split][asked]))
+    audio, families = draw_speech(rng, split, sentence, spoken)
+    parts = (Part("audio", audio), text(template.format(**slots)))
+    families |= {"template": template, "sentence": pattern}
+    return Example(skill, parts, reply(asked, sentence), scoring, sentence, families)
+
+
+def _language(rng: np.random.Generator) -> Language:
+    return "de" if rng.random() < 0.5 else "en"
+
+
+def _arithmetic(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, int, str]:
+    sign = str(rng.choice(["+", "-", "*"]))
+    a, b = (int(number) for number in rng.integers(0, 11 if sign == "*" else 21, 2))
+    if sign == "-":
+        a, b = max(a, b), min(a, b)
+    pattern = str(rng.choice(ARITHMETIC[split][spoken]))
+    said = f"{spell(a, spoken)} {_SIGNS[spoken][sign]} {spell(b, spoken)}"
+    return pattern.format(sum=said), {"+": a + b, "-": a - b, "*": a * b}[sign], f"{spoken}: {pattern}"
+
+
+def _comparison(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, int, str]:
+    a, b = (int(number) for number in rng.choice(100, 2, replace=False))
+    larger = rng.random() < 0.5
+    pattern = str(rng.choice(COMPARISON[split][spoken]))
+    said = pattern.format(kind=_KINDS[spoken][not larger], a=spell(a, spoken), b=spell(b, spoken))
+    return said, max(a, b) if larger else min(a, b), f"{spoken}: {pattern}"
