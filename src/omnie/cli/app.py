@@ -1,0 +1,70 @@
+"""The verbs and their options, as typer shows them. What a verb does lives in the file of its name."""
+
+from typing import Annotated
+
+import typer
+
+from omnie import __version__
+
+app = typer.Typer(
+    name="omnie",
+    help="One model for text, images, sound, video and documents: files and a question in, an answer out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"omnie {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def omnie(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """One model for text, images, sound, video and documents: files and a question in, an answer out."""
+
+
+@app.command()
+def ask(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[FILES]... QUESTION",
+            show_default=False,
+            help="Pictures, sounds, clips, PDF, CSV, XLSX or text files, known by their content, and last the question. "
+            "'-' as the question reads it from stdin, '-' as a file reads the file from stdin. "
+            "The question may be left out when a sound file asks it.",
+        ),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object: answer, tokens, timings (s), model.")] = False,
+    model: Annotated[str | None, typer.Option(help="A built-in model or a model folder.", show_default="nano")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that reach this probability.")] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1 makes tokens that occurred less likely.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Makes sampling reproducible.", show_default="random")] = None,
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="Ignore the sound tracks of clips.")] = False,
+) -> None:
+    """Answer a question about files."""
+    from omnie.cli.ask import run
+    from omnie.engine.request import SamplingOptions
+
+    options = SamplingOptions(max_tokens, temperature, top_p, repetition_penalty, seed)
+    run(arguments, options, model=model, as_json=json, audio=not no_audio)
+
+
+@app.command()
+def models() -> None:
+    """List the built-in models."""
+    from omnie import checkpoint
+
+    for name in checkpoint.models():
+        print(name)

@@ -1,0 +1,118 @@
+"""`omnie ask`: files and a question to a streamed answer. Decoding starts in a child process before torch is imported."""
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from omnie import media
+from omnie.engine.request import SamplingOptions
+from omnie.errors import InputError
+from omnie.media.types import Audio, Video
+from omnie.messages import Message, text, user
+
+if TYPE_CHECKING:
+    from omnie.runtime import Delta, Runtime
+
+STDIN = "-"
+
+
+def run(
+    arguments: Sequence[str], options: SamplingOptions, *, model: str | None = None, as_json: bool = False, audio: bool = True
+) -> None:
+    """Print the answer: as it comes, or as one JSON object.
+
+    Raises:
+        OmnieError: a file, the question or the model cannot be used; nothing has been printed then.
+    """
+    started = time.perf_counter()
+    files, question = split(arguments)
+    pending = [media.start(_reference(file), audio=audio) for file in files]
+    runtime = load(model)
+    imported = time.perf_counter() - started
+    message = compose([item.result() for item in pending], question)
+    waited = time.perf_counter() - started - imported
+    deltas = runtime.stream([message], options)
+    if as_json:
+        print(json.dumps(report(runtime, list(deltas), start=imported, media_wait=waited), ensure_ascii=False))
+    else:
+        show(deltas)
+
+
+def load(model: str | None) -> "Runtime":
+    """The runtime; only here do torch and the model's code get imported."""
+    from omnie.runtime import Runtime
+
+    runtime = Runtime(model)
+    gc.freeze()
+    gc.enable()
+    return runtime
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """Files and the question. The question is last; it is None when the last argument is a file (a sound may ask)."""
+    *files, last = arguments
+    if last != STDIN and os.path.exists(last):
+        return [*files, last], None
+    question = _stdin_text() if last == STDIN else last
+    if not question.strip():
+        raise InputError(
+            "the question is empty", allowed="some words", hint='for example: omnie ask chart.png "What is shown?"'
+        )
+    return files, question
+
+
+def compose(values: Sequence[Any], question: str | None) -> Message:
+    """The user's turn: media in the order given, then the question.
+
+    Raises:
+        InputError: there is no question, neither in words nor as a sound.
+    """
+    if question is None and not any(_speaks(value) for value in values):
+        raise InputError(
+            "the question is missing",
+            allowed="FILES... QUESTION, or a sound file that asks",
+            hint='put it last: omnie ask chart.png "What is shown?"',
+        )
+    parts = [media.as_part(value) for value in values]
+    return user(*parts, *([text(question)] if question is not None else []))
+
+
+def _speaks(value: Any) -> bool:
+    return isinstance(value, Audio) or (isinstance(value, Video) and value.audio is not None)
+
+
+def show(deltas: "Sequence[Delta] | Any") -> None:
+    """Write the answer to stdout as it comes, and end the line."""
+    for delta in deltas:
+        sys.stdout.write(delta.text)
+        sys.stdout.flush()
+    print(flush=True)
+
+
+def report(runtime: "Runtime", deltas: "Sequence[Delta]", **before: float) -> dict[str, Any]:
+    """What `--json` prints. `before`: seconds of what came before the runtime took over."""
+    last = deltas[-1]
+    assert last.usage and last.timings
+    return {
+        "answer": "".join(delta.text for delta in deltas),
+        "model": runtime.name,
+        "finish_reason": last.finish,
+        "tokens": asdict(last.usage),
+        "timings": {name: round(value, 4) for name, value in (before | asdict(last.timings)).items()},
+    }
+
+
+def _reference(file: str) -> str | bytes:
+    return sys.stdin.buffer.read() if file == STDIN else file
+
+
+def _stdin_text() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError("the question on stdin is not text", allowed="UTF-8", hint=str(error)) from None

@@ -1,0 +1,54 @@
+"""The console entry point: runs a verb and turns what goes wrong into one line on stderr and an exit status.
+
+Statuses: 0 done, 2 the input or an option is wrong, 130 interrupted, 141 the reader of stdout went away. Anything else that
+goes wrong is a defect of omnie and shows its traceback.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+
+from omnie.errors import OmnieError
+
+WRONG_INPUT, INTERRUPTED, NO_READER = 2, 130, 141
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `omnie ARGUMENTS` (the process's own by default) and exit."""
+    gc.disable()  # importing torch and Transformers makes 10**6 objects that stay: collecting in between costs 0.5 s
+    try:
+        sys.exit(_run(arguments))
+    except OmnieError as error:
+        _fail(str(error), WRONG_INPUT)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
+        sys.exit(NO_READER)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    import typer
+
+    from omnie.cli.app import app
+
+    usage_error = typer.BadParameter.__mro__[1]  # typer carries its own copy of click and does not export this class
+    try:
+        status = app(list(sys.argv[1:] if arguments is None else arguments), prog_name="omnie", standalone_mode=False)
+    except usage_error as error:
+        _fail(f"{error.format_message().rstrip('.')}; see omnie {_verb(error)}--help", WRONG_INPUT)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    sys.stdout.flush()
+    return status if isinstance(status, int) else 0
+
+
+def _verb(error: Exception) -> str:
+    name = getattr(getattr(error, "ctx", None), "info_name", None)
+    return f"{name} " if name and name != "omnie" else ""
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"omnie: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,75 @@
+"""One request at a time through the model: prefill, then decode with the KV cache. Token ids in and out; no text here."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from omnie.engine.request import Request
+from omnie.engine.sampler import Sampler
+from omnie.errors import InputError
+
+_PER_TOKEN = ("input_ids", "mm_token_type_ids", "position_ids")
+_UNUSED = ("labels", "segment_ids", "attention_mask")  # training's, or all ones for a lone sequence
+
+
+class Engine:
+    """Generates token ids with a model that takes the tensors of `omnie.inputs`."""
+
+    def __init__(self, model: torch.nn.Module, *, context: int):
+        """`context`: the most tokens, prompt and answer together, that the model was built for."""
+        self.model, self.context = model.eval(), context
+
+    def generate(self, request: Request) -> Iterator[int]:
+        """Token ids until a stop token, `max_tokens` or the end of the context.
+
+        The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work.
+
+        Raises:
+            InputError: the prompt leaves no room for an answer.
+        """
+        if request.length >= self.context:
+            raise InputError(
+                "the prompt is too long for this model",
+                value=f"{request.length} tokens",
+                allowed=f"fewer than {self.context}",
+                hint="give fewer or shorter files",
+            )
+        return self._steps(request)
+
+    def room(self, request: Request) -> int:
+        """The most tokens that `generate` hands out: `max_tokens`, or less where the context ends."""
+        return min(request.options.max_tokens, self.context - request.length)
+
+    def _steps(self, request: Request) -> Iterator[int]:
+        sample = Sampler(request.options, request.inputs["input_ids"].tolist())
+        inputs, cache = self._prompt(request), None
+        position = int(request.inputs["position_ids"].max())
+        for _ in range(self.room(request)):
+            logits_V, cache = self._forward(inputs, cache)
+            token = sample(logits_V)
+            if token in request.stop:
+                return
+            yield token
+            position += 1
+            inputs = self._next(token, position)
+
+    def _forward(self, inputs: dict[str, torch.Tensor], cache: Any) -> tuple[torch.Tensor, Any]:
+        """The last token's logits [V] and the cache grown by `inputs`."""
+        with torch.inference_mode():
+            output = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return output.logits[0, -1], output.past_key_values
+
+    def _prompt(self, request: Request) -> dict[str, torch.Tensor]:
+        device = next(self.model.parameters()).device
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in request.inputs.items() if name not in _UNUSED}
+        return {name: tensor[None] if name in _PER_TOKEN else tensor for name, tensor in tensors.items()}
+
+    def _next(self, token: int, position: int) -> dict[str, torch.Tensor]:
+        """A decode step's inputs: one text token, all three axes of its position advancing together."""
+        device = next(self.model.parameters()).device
+        return {
+            "input_ids": torch.tensor([[token]], device=device),
+            "mm_token_type_ids": torch.zeros(1, 1, dtype=torch.long, device=device),
+            "position_ids": torch.full((1, 1, 3), position, device=device),
+        }

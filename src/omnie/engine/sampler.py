@@ -1,0 +1,50 @@
+"""From logits to one token: repetition penalty, temperature, top-p, draw. No model and no stopping here."""
+
+from collections.abc import Iterable
+
+import torch
+
+from omnie.engine.request import SamplingOptions
+
+
+class Sampler:
+    """Chooses the tokens of one sequence; it remembers which tokens that sequence has seen and owns its random source."""
+
+    def __init__(self, options: SamplingOptions, prompt: Iterable[int] = ()):
+        self.options = options
+        self._seen: set[int] = set(prompt) if options.repetition_penalty != 1 else set()
+        self._random = torch.Generator()
+        if options.seed is None:
+            self._random.seed()
+        else:
+            self._random.manual_seed(options.seed)
+
+    def __call__(self, logits_V: torch.Tensor) -> int:
+        """The next token's id. `logits_V` [V], any float dtype and device."""
+        logits_V = logits_V.float().cpu()  # float32: bf16 has too few digits for a cumulative sum over the vocabulary
+        if self._seen:
+            logits_V = penalised(logits_V, self._seen, self.options.repetition_penalty)
+        token = int(logits_V.argmax()) if self.options.greedy else self._draw(logits_V)
+        if self.options.repetition_penalty != 1:
+            self._seen.add(token)
+        return token
+
+    def _draw(self, logits_V: torch.Tensor) -> int:
+        probabilities_V = nucleus((logits_V / self.options.temperature).softmax(-1), self.options.top_p)
+        return int(torch.multinomial(probabilities_V, 1, generator=self._random))
+
+
+def penalised(logits_V: torch.Tensor, seen: Iterable[int], penalty: float) -> torch.Tensor:
+    """Logits with the repetition penalty applied to `seen` (Keskar et al. 2019, section 4.1)."""
+    index = torch.tensor(sorted(seen))
+    chosen = logits_V[index]
+    return logits_V.index_copy(0, index, torch.where(chosen > 0, chosen / penalty, chosen * penalty))
+
+
+def nucleus(probabilities_V: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Probabilities outside the nucleus set to zero (Holtzman et al. 2020); not renormalised. The best token always stays."""
+    if top_p >= 1:
+        return probabilities_V
+    ordered, index = probabilities_V.sort(descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    return torch.zeros_like(probabilities_V).index_copy(0, index, ordered.where(before < top_p, 0.0))

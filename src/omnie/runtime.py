@@ -1,0 +1,142 @@
+"""Messages in, text deltas out: the one door upstairs. It joins checkpoint, processor and engine and keeps the clock.
+
+Decoding of media happens before (`omnie.media`), sampling below (`omnie.engine`), printing above.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from omnie import checkpoint
+from omnie.engine.engine import Engine
+from omnie.engine.request import GREEDY, Request, SamplingOptions
+from omnie.inputs import MODALITIES
+from omnie.messages import Message
+from omnie.processor import tokens
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens: `prompt` in all, `media` of these by modality (image, video, audio), `completion` generated."""
+
+    prompt: int
+    completion: int
+    media: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds. `load` weights, `encode` messages to tensors, `prefill` prompt to first token, `decode` the other tokens."""
+
+    load: float
+    encode: float
+    prefill: float
+    decode: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage and the timings."""
+
+    text: str
+    finish: FinishReason | None = None
+    usage: Usage | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    text: str
+    finish: FinishReason
+    usage: Usage
+    timings: Timings
+
+
+class Runtime:
+    """A loaded model that answers conversations.
+
+    Args:
+        reference: A built-in model's name or a model folder; None is the embedded default, `nano`.
+        dtype: Weights' torch dtype; None lets the checkpoint choose.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+    """
+
+    def __init__(self, reference: str | Path | None = None, *, dtype: Any = None):
+        clock = Clock()
+        self.model, self.processor = checkpoint.load(reference, dtype=dtype)
+        self.name = str(reference or checkpoint.DEFAULT)
+        self.engine = Engine(self.model, context=self.model.config.max_position_embeddings)
+        self._load = clock.lap()
+
+    def answer(self, messages: Sequence[Message], options: SamplingOptions = GREEDY) -> Answer:
+        """The whole answer at once; errors as in `stream`."""
+        deltas = list(self.stream(messages, options))
+        last = deltas[-1]
+        assert last.finish and last.usage and last.timings
+        return Answer("".join(delta.text for delta in deltas), last.finish, last.usage, last.timings)
+
+    def stream(self, messages: Sequence[Message], options: SamplingOptions = GREEDY) -> Iterator[Delta]:
+        """The answer as it is generated. Media parts must hold decoded objects of `omnie.media.types`.
+
+        Raises:
+            InputError: a message cannot be encoded, or the prompt leaves no room for an answer.
+        """
+        clock = Clock()
+        inputs = self.processor.encode(messages)
+        request = Request(inputs, options, frozenset({tokens.ID[tokens.END]}))
+        encode, counted = clock.lap(), Counted(self.engine.generate(request))
+        prefill = None
+        for text in self.processor.tokenizer.stream(counted):
+            prefill = clock.lap() if prefill is None else prefill
+            if text:
+                yield Delta(text)
+        rest = clock.lap()
+        prefill, decode = (rest, 0.0) if prefill is None else (prefill, rest)
+        speed = (counted.count - 1) / decode if counted.count > 1 else 0.0
+        yield Delta(
+            "",
+            "stop" if counted.count < self.engine.room(request) else "length",
+            Usage(request.length, counted.count, media_tokens(inputs)),
+            Timings(self._load, encode, prefill, decode, speed),
+        )
+
+
+class Clock:
+    """Seconds between calls of `lap`."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        passed, self._last = now - self._last, now
+        return passed
+
+
+class Counted:
+    """Passes ids through and counts them."""
+
+    def __init__(self, ids: Iterable[int]):
+        self._ids, self.count = ids, 0
+
+    def __iter__(self) -> Iterator[int]:
+        for token in self._ids:
+            self.count += 1
+            yield token
+
+
+def media_tokens(inputs: dict[str, np.ndarray]) -> dict[str, int]:
+    """How many prompt tokens each non-text modality takes; only those that occur."""
+    counts = np.bincount(inputs["mm_token_type_ids"], minlength=len(MODALITIES))
+    return {name: int(count) for name, count in zip(MODALITIES[1:], counts[1:]) if count}
