@@ -1,0 +1,127 @@
+"""Sentence and question templates from `passages/<language>.txt`: parsing and filling. The words of the world are elsewhere.
+
+A grammar file is read line by line (`#` begins a comment):
+
+    domain people person            a subject kind and its facts
+    fact job job                    a fact: its name, then the kinds of its values
+    s {person} [works|is employed] as {a job}.       a sentence; [a|b] picks one
+    q job What is {person}'s job?   a question for the slot `job`
+    filler It was a busy day.       a sentence without facts, for any passage
+
+A mark (`s!`, `filler?`, `q job!`) says who owns the line: none train, `?` validation, `!` held-out.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from omnie.data.example import Split
+from omnie.data.values import Value
+from omnie.data.vocabulary import pick
+
+MARKS: dict[str, Split] = {"": "train", "?": "validation", "!": "heldout"}
+CHOICE = re.compile(r"\[([^\[\]]*)\]")
+SLOT = re.compile(r"\{(?:(\w+) )?(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A line with slots. `name` ("en/41") is its family name."""
+
+    name: str
+    text: str
+
+    def wording(self, rng: np.random.Generator) -> str:
+        """The text with every `[a|b]` decided."""
+        return CHOICE.sub(lambda match: pick(rng, match.group(1).split("|")), self.text)
+
+    def wordings(self) -> int:
+        """How many wordings the line has."""
+        return int(np.prod([choice.count("|") + 1 for choice in CHOICE.findall(self.text)], dtype=int))
+
+
+@dataclass
+class Fact:
+    """A relation between the subject of its domain and one or more values."""
+
+    name: str
+    slots: tuple[str, ...]
+    sentences: dict[Split, list[Template]] = field(default_factory=lambda: defaultdict(list))
+    questions: dict[tuple[Split, str], list[Template]] = field(default_factory=lambda: defaultdict(list))
+
+    def asked(self, split: Split) -> list[str]:
+        """The slots for which `split` has questions."""
+        return [slot for (owner, slot) in self.questions if owner == split]
+
+
+@dataclass
+class Domain:
+    """What passages are about: a kind of subject and the facts that can be told of it."""
+
+    name: str
+    subject: str
+    facts: dict[str, Fact] = field(default_factory=dict)
+
+
+@dataclass
+class Grammar:
+    """All templates of a language."""
+
+    language: str
+    domains: dict[str, Domain] = field(default_factory=dict)
+    fillers: dict[Split, list[Template]] = field(default_factory=lambda: defaultdict(list))
+
+
+def fill(wording: str, values: Mapping[str, Value]) -> str:
+    """`wording` with its slots filled; `{a job}`, `{Der product}` take an article."""
+    return SLOT.sub(lambda match: values[match.group(2)].form(match.group(1) or ""), wording)
+
+
+def split_mark(word: str) -> tuple[str, str]:
+    """A word and its mark: "job!" gives ("job", "!")."""
+    bare = word.rstrip("?!")
+    return bare, word[len(bare) :]
+
+
+@cache
+def grammar(language: str) -> Grammar:
+    """The grammar of "en" or "de"."""
+    return parse(files("omnie.data").joinpath("passages", f"{language}.txt").read_text("utf-8"), language)
+
+
+def parse(source: str, language: str) -> Grammar:
+    """Read a grammar file's text; a malformed line raises `ValueError` with its number."""
+    result = Grammar(language)
+    domain: Domain | None = None
+    fact: Fact | None = None
+    for number, line in enumerate(source.splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        head, _, rest = line.partition(" ")
+        word, mark = split_mark(head)
+        template = Template(f"{language}/{number}", rest)
+        try:
+            if word == "domain":
+                domain = result.domains.setdefault(rest.split()[0], Domain(*rest.split()))
+            elif word == "fact":
+                name, *slots = rest.split()
+                fact = domain.facts.setdefault(name, Fact(name, tuple(slots)))
+            elif word == "s":
+                fact.sentences[MARKS[mark]].append(template)
+            elif word == "q":
+                marked, _, text = rest.partition(" ")
+                slot, mark = split_mark(marked)
+                fact.questions[MARKS[mark], slot].append(Template(template.name, text))
+            elif word == "filler":
+                result.fillers[MARKS[mark]].append(template)
+            else:
+                raise ValueError(f"unknown word {word!r}")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"grammar {language}, line {number}: {line!r}: {error}") from error
+    return result

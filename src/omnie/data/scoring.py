@@ -1,0 +1,175 @@
+"""Scores of answers, and intervals of scores. Nothing here runs a model or prints.
+
+`score` judges one prediction, in [0, 1]. Error rates over a corpus (edits over reference lengths, not the mean of rates) come
+from `error_rate`. `interval` gives a mean with its 95 % interval.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from omnie.data.example import Example, Scoring
+
+TOLERANCE = 0.05
+"""Relative error within which a number counts as read correctly."""
+Z = 1.959963984540054
+"""97.5 % quantile of the normal distribution: a two-sided 95 % interval."""
+
+NUMBER = re.compile(r"[-+\u2212]?\d[\d.,' \u00a0\u202f]*")
+WORDS = re.compile(r"\w+", re.UNICODE)
+
+
+def score(example: Example, prediction: str) -> float:
+    """How well `prediction` answers `example`, from 0 to 1, by the example's scoring."""
+    return SCORERS[example.scoring](example.answer, prediction)
+
+
+def fold(answer: str) -> str:
+    """An answer without case, surplus white space, quotes around it and final punctuation."""
+    return " ".join(answer.casefold().split()).strip("\"'“”„ ").rstrip(".!?,;: ")
+
+
+def exact(answer: str, prediction: str) -> float:
+    """1 if both fold to the same text."""
+    return float(fold(answer) == fold(prediction))
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers in a text: decimal comma or point, thousands marks, units ignored."""
+    return [value for match in NUMBER.findall(text) if (value := parse_number(match)) is not None]
+
+
+def parse_number(text: str) -> float | None:
+    """A number as people write it: "1,240.5", "1.240,5", "3,5", "12 000"; None if it is none.
+
+    One kind of mark before exactly three final digits is a thousands mark when it repeats or when the digits before it are one to
+    three and not a lone zero ("1.240" is 1240, "0.125" is an eighth). Two kinds: the last one is the decimal mark.
+    """
+    text = re.sub(r"['\s\u00a0\u202f]", "", text).replace("\u2212", "-").rstrip(".,")
+    marks = [c for c in text if c in ".,"]
+    if len(set(marks)) == 2:
+        decimal = marks[-1]
+        text = text.replace("," if decimal == "." else ".", "").replace(decimal, ".")
+    elif marks:
+        grouped = re.fullmatch(r"[-+]?[1-9]\d{0,2}([.,]\d{3})+", text)
+        text = re.sub("[.,]", "" if grouped else ".", text)
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def number(answer: str, prediction: str) -> float:
+    """1 if the first number of the prediction lies within 5 % of the answer's; for a wanted 0, if it is 0."""
+    wanted, got = numbers(answer), numbers(prediction)
+    if not wanted or not got:
+        return exact(answer, prediction) if not wanted else 0.0
+    return float(abs(got[0] - wanted[0]) <= TOLERANCE * abs(wanted[0]) + 1e-9)
+
+
+def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> int:
+    """Insertions, deletions and substitutions between two sequences (Levenshtein 1966; two rows of the table)."""
+    row = list(range(len(hypothesis) + 1))
+    for i, wanted in enumerate(reference, 1):
+        before, row[0] = row[0], i
+        for j, got in enumerate(hypothesis, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (wanted != got))
+    return row[-1]
+
+
+def characters(text: str) -> list[str]:
+    """What a character error rate compares: the characters, white space squeezed, case kept."""
+    return list(" ".join(text.split()))
+
+
+def spoken(text: str) -> list[str]:
+    """What a word error rate compares: the words without case and punctuation."""
+    return WORDS.findall(text.casefold())
+
+
+def error_rate(pairs: Iterable[tuple[str, str]], units: Callable[[str], list[str]] = characters) -> float:
+    """Corpus-level error rate of (reference, hypothesis) pairs: all edits over all reference units; may exceed 1."""
+    edits = total = 0
+    for reference, hypothesis in pairs:
+        edits += edit_distance(units(reference), units(hypothesis))
+        total += len(units(reference))
+    return edits / total if total else 0.0
+
+
+def cer(answer: str, prediction: str) -> float:
+    """1 - character error rate, not below 0."""
+    return max(0.0, 1 - error_rate([(answer, prediction)], characters))
+
+
+def wer(answer: str, prediction: str) -> float:
+    """1 - word error rate, not below 0."""
+    return max(0.0, 1 - error_rate([(answer, prediction)], spoken))
+
+
+def json_fields(answer: str, prediction: str) -> float:
+    """The share of right fields among all fields, wanted or given; 0 if the prediction is no JSON object."""
+    wanted, got = json.loads(answer), parse_object(prediction)
+    if not isinstance(wanted, dict):
+        raise ValueError(f"a json-scored answer must be an object: {answer!r}")
+    if got is None:
+        return 0.0
+    keys = wanted.keys() | got.keys()
+    return sum(same(wanted.get(key), got.get(key)) for key in keys if key in wanted and key in got) / max(1, len(keys))
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that `text` is, or None."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def same(wanted: Any, got: Any) -> bool:
+    """Equal as folded text, so that 12 and "12" agree."""
+    return wanted == got or fold(str(wanted)) == fold(str(got))
+
+
+def contains(answer: str, prediction: str) -> float:
+    """1 if the answer's words appear in the prediction, side by side and in order."""
+    wanted, got = spoken(answer), spoken(prediction)
+    return float(any(got[i : i + len(wanted)] == wanted for i in range(len(got) - len(wanted) + 1)))
+
+
+SCORERS: dict[Scoring, Callable[[str, str], float]] = {
+    "exact": exact,
+    "number": number,
+    "cer": cer,
+    "wer": wer,
+    "json": json_fields,
+    "contains": contains,
+}
+
+
+def interval(scores: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, low and high end of a 95 % interval, in [0, 1].
+
+    Scores of only 0 and 1: Wilson's interval (Wilson 1927). Graded scores: 2000 bootstrap resamples with a fixed seed
+    (Efron 1979). No scores: (nan, 0, 1).
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if not len(values):
+        return math.nan, 0.0, 1.0
+    if np.isin(values, (0.0, 1.0)).all():
+        return wilson(int(values.sum()), len(values))
+    draws = np.random.default_rng(0).integers(0, len(values), (2000, len(values)))
+    low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
+    return float(values.mean()), float(low), float(high)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float, float]:
+    """Share of hits with Wilson's 95 % interval."""
+    share = hits / n
+    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    return share, max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,156 @@
+"""Questions on short passages: `text.qa` (the answer is a span of the passage) and `text.unknown` (the passage is silent).
+
+A passage tells facts of several subjects of one domain; the asked relation is told of at least two of them, so that the answer
+must be matched, not guessed. Templates live in `passages/*.txt`, names and values in `values.py`.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from omnie.data.example import Example, Generator, Split
+from omnie.data.grammar import Domain, Fact, Template, fill, grammar
+from omnie.data.values import KINDS, Value
+from omnie.data.vocabulary import pick
+from omnie.messages import text
+
+LANGUAGES = ("en",)
+UNKNOWN = {"en": "I cannot tell from this.", "de": "Das geht daraus nicht hervor."}
+PRONOUNS = {
+    ("en", "f"): "She",
+    ("en", "m"): "He",
+    ("de", "f"): "Sie",
+    ("de", "m"): "Er",
+}
+BLANKS = re.compile(r"  +")
+LOOSE = re.compile(r" +([.,?!:])")
+
+
+@dataclass
+class Passage:
+    """A passage under construction: what it tells, sentence by sentence, and which templates said so."""
+
+    language: str
+    split: Split
+    domain: Domain
+    told: list[tuple[Fact, dict[str, Value]]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    templates: set[str] = field(default_factory=set)
+
+    def draw(self, rng: np.random.Generator, kind: str) -> Value:
+        """A value that this passage has not used yet."""
+        while True:
+            value = KINDS[kind](rng, self.language, self.split)
+            if value.text not in self.used:
+                self.used.add(value.text)
+                return value
+
+    def tell(self, rng: np.random.Generator, fact: Fact, subject: Value) -> None:
+        """Note that `fact` holds of `subject`, with fresh values."""
+        values = {self.domain.subject: subject} | {slot: self.draw(rng, slot) for slot in fact.slots}
+        self.told.append((fact, agreeing(values)))
+
+
+def agreeing(values: dict[str, Value]) -> dict[str, Value]:
+    """German jobs in the form that agrees with the person ("Bäcker/Bäckerin")."""
+    job = values.get("job")
+    if job and "/" in job.text:
+        male, female = job.text.split("/")
+        values["job"] = Value(female if values["person"].gender == "f" else male)
+    return values
+
+
+def tidy(sentence: str) -> str:
+    """One blank between words, none before punctuation, a capital at the start."""
+    sentence = LOOSE.sub(r"\1", BLANKS.sub(" ", sentence)).strip()
+    return sentence[0].upper() + sentence[1:]
+
+
+def compose(rng: np.random.Generator, language: str, split: Split) -> Passage:
+    """Choose a domain, two to four subjects and three to seven facts; one relation holds of at least two subjects."""
+    domain = pick(rng, tuple(grammar(language).domains.values()))
+    passage = Passage(language, split, domain)
+    subjects = [passage.draw(rng, domain.subject) for _ in range(int(rng.integers(2, 5)))]
+    facts = [list(domain.facts.values())[i] for i in rng.permutation(len(domain.facts))]
+    told = [(subject, facts[0]) for subject in subjects[: int(rng.integers(2, len(subjects) + 1))]]
+    for _ in range(int(rng.integers(1, 5))):
+        pair = (pick(rng, subjects), pick(rng, facts[1:4]))
+        if pair not in told and len(told) < 6:
+            told.append(pair)
+    if rng.random() < 0.5:
+        told.sort(key=lambda pair: subjects.index(pair[0]))
+    else:
+        told = [told[i] for i in rng.permutation(len(told))]
+    for subject, fact in told:
+        passage.tell(rng, fact, subject)
+    return passage
+
+
+def write(rng: np.random.Generator, passage: Passage) -> str:
+    """The passage as text. A sentence about the person of the sentence before may begin with a pronoun."""
+    sentences, before = [], None
+    for fact, values in passage.told:
+        template = pick(rng, fact.sentences[passage.split])
+        passage.templates.add(template.name)
+        wording, subject = template.wording(rng), values[passage.domain.subject]
+        pronoun = PRONOUNS.get((passage.language, subject.gender)) if passage.domain.subject == "person" else None
+        if pronoun and subject is before and wording.startswith("{person} ") and rng.random() < 0.6:
+            wording = pronoun + wording.removeprefix("{person}")
+        sentences.append(tidy(fill(wording, values)))
+        before = subject
+    if rng.random() < 0.25:
+        filler = pick(rng, grammar(passage.language).fillers[passage.split])
+        passage.templates.add(filler.name)
+        sentences.insert(pick(rng, (0, len(sentences))), filler.wording(rng))
+    return " ".join(sentences)
+
+
+def question(rng: np.random.Generator, fact: Fact, values: dict[str, Value], slot: str, split: Split) -> tuple[str, Template]:
+    """A question of `split` for `slot` of a fact."""
+    template = pick(rng, fact.questions[split, slot])
+    return tidy(fill(template.wording(rng), values)), template
+
+
+def choose_slot(rng: np.random.Generator, fact: Fact, subject: str, split: Split) -> str:
+    """Which slot to ask for: a value in 70 % of the questions, otherwise the subject."""
+    slots = fact.asked(split)
+    values = [slot for slot in slots if slot != subject]
+    return pick(rng, values) if values and (subject not in slots or rng.random() < 0.7) else subject
+
+
+def finish(skill: str, passage: Passage, body: str, asked: str, template: Template, answer: str) -> Example:
+    """The example: passage part first, question last."""
+    families = {"template": "+".join(sorted(passage.templates | {template.name})), "language": passage.language}
+    return Example(skill, (text(body), text(asked)), answer, "exact", families=families)
+
+
+def qa(rng: np.random.Generator, split: Split) -> Example:
+    """A passage and a question whose answer is a span of it."""
+    passage = compose(rng, pick(rng, LANGUAGES), split)
+    body = write(rng, passage)
+    fact, values = pick(rng, passage.told)
+    slot = choose_slot(rng, fact, passage.domain.subject, split)
+    asked, template = question(rng, fact, values, slot, split)
+    return finish("text.qa", passage, body, asked, template, values[slot].text)
+
+
+def unknown(rng: np.random.Generator, split: Split) -> Example:
+    """A passage and a question on a subject or a relation of which it says nothing."""
+    passage = compose(rng, pick(rng, LANGUAGES), split)
+    body = write(rng, passage)
+    told = {(id(values[passage.domain.subject]), fact.name) for fact, values in passage.told}
+    fact, values = pick(rng, passage.told)
+    subject = values[passage.domain.subject]
+    silent = [f for f in passage.domain.facts.values() if (id(subject), f.name) not in told]
+    if silent and rng.random() < 0.5:
+        fact = pick(rng, silent)
+    else:
+        subject = passage.draw(rng, passage.domain.subject)
+    values = agreeing({passage.domain.subject: subject} | {slot: passage.draw(rng, slot) for slot in fact.slots})
+    slot = pick(rng, [slot for slot in fact.asked(split) if slot != passage.domain.subject])
+    asked, template = question(rng, fact, values, slot, split)
+    return finish("text.unknown", passage, body, asked, template, UNKNOWN[passage.language])
+
+
+GENERATORS: dict[str, Generator] = {"text.qa": qa, "text.unknown": unknown}
