@@ -1,0 +1,254 @@
+"""Sounds: WAV, MP3, FLAC, Ogg, M4A and the sound tracks of clips to 16 kHz mono. Frames of video are not touched here."""
+
+import math
+from collections.abc import Iterator
+from typing import IO, Any
+
+import av
+import numpy as np
+import soxr
+from av.error import FFmpegError
+
+from omnie.errors import MediaError
+from omnie.media.kinds import Kind
+from omnie.media.limits import Limits, damaged, empty, too_large
+from omnie.media.types import SAMPLE_RATE, Audio
+
+_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
+"""Full scale of FFmpeg's sample formats; a trailing `p` (planar) changes the layout only."""
+_GAP_SECONDS = 0.1
+"""A jump of the time stamps that is longer becomes silence, so that sound and frames stay together."""
+_BAD_SHARE = 0.02
+"""Packets that may fail to decode: players tolerate stray bytes at the seams of a file, and so do we."""
+
+
+def decode(file: IO[bytes], kind: Kind, limits: Limits) -> Audio:
+    """Decode a sound file.
+
+    Raises:
+        MediaError: It is damaged, cut off, empty, too long, or holds samples that are not numbers.
+    """
+    if kind.format == "wav":
+        check_wav(file)
+    if kind.format == "ogg":
+        check_ogg(file)
+    with open_container(file, kind) as container:
+        if not container.streams.audio:
+            raise empty("the file has no sound", f"{kind.title}: {', '.join(s.type for s in container.streams) or 'no tracks'}")
+        return decode_track(container, kind, limits)
+
+
+def open_container(file: IO[bytes], kind: Kind) -> Any:
+    """Open a sound or movie with the one demuxer that its kind allows; a playlist inside cannot open other files."""
+    file.seek(0)
+    try:
+        return av.open(file, format=kind.format.split(",")[0], metadata_errors="replace", buffer_size=1 << 18)
+    except (FFmpegError, OSError, ValueError) as error:
+        raise damaged(kind.title, plain(error)) from error
+
+
+def plain(error: Exception) -> str:
+    """FFmpeg's reason without numbers and file names."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def decode_track(container: Any, kind: Kind, limits: Limits, origin: float | None = None) -> Audio:
+    """Decode the best sound track of an open container; `origin` is the time (s) that becomes sample 0, by default its start.
+
+    Raises:
+        MediaError: as `decode`.
+    """
+    track = container.streams.best("audio")
+    claimed = claimed_seconds(container, track)
+    check_seconds(claimed, limits)
+    check_codec(track, "the sound track of " + kind.title if origin is not None else kind.title)
+    resampler = _Resampler(limits, origin)
+    try:
+        for frame in decoded(container, track, kind):
+            resampler.add(frame)
+    except FFmpegError as error:
+        raise damaged(f"the sound of {kind.title}", plain(error)) from error
+    samples = resampler.finish()
+    if not len(samples):
+        raise empty("the sound has no samples", kind.title)
+    if origin is None and is_exact(container, kind):
+        check_complete(kind, claimed, len(samples) / SAMPLE_RATE)
+    return Audio(samples)
+
+
+def check_codec(track: Any, title: str) -> None:
+    """Refuse a track whose codec FFmpeg does not know."""
+    if track.codec_context is None:
+        raise MediaError("the codec is not read", value=title, allowed="a codec that FFmpeg decodes", hint="convert the file")
+
+
+def claimed_seconds(container: Any, track: Any) -> float | None:
+    """The length that the headers state, or None."""
+    if track.duration is not None and track.time_base is not None:
+        return float(track.duration * track.time_base)
+    return container.duration / 1e6 if container.duration is not None else None
+
+
+def check_seconds(seconds: float | None, limits: Limits) -> None:
+    """Refuse what is longer than `limits.seconds`."""
+    if seconds is not None and seconds > limits.seconds:
+        raise too_large("the recording is too long", f"{seconds:,.1f} s", f"at most {limits.seconds:g} s", "seconds")
+
+
+def check_complete(kind: Kind, claimed: float | None, seconds: float) -> None:
+    """Refuse a file that ends clearly before the length that it states."""
+    if claimed is not None and seconds < claimed - max(0.5, 0.05 * claimed):
+        raise damaged(kind.title, f"it states {claimed:.1f} s but holds {seconds:.1f} s")
+
+
+def is_exact(container: Any, kind: Kind) -> bool:
+    """Whether the stated length can be relied on: an MP3's is a guess from its bit rate unless its first frame tells."""
+    if kind.format != "mp3":
+        return True
+    return "encoder" in container.metadata or bool(container.streams.audio[0].frames)
+
+
+def decoded(container: Any, track: Any, kind: Kind) -> Iterator[Any]:
+    """The decoded frames of one track.
+
+    Raises:
+        MediaError: More than a stray packet fails to decode.
+    """
+    packets, bad = 0, []
+    for packet in container.demux(track):
+        packets += 1
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:
+            bad.append(plain(error))
+            continue
+        yield from frames
+    if len(bad) > max(1, _BAD_SHARE * packets):
+        raise damaged(f"the {track.type} track of {kind.title}", f"{len(bad)} of {packets} packets fail: {bad[0]}")
+
+
+class _Resampler:
+    """Turns frames of any format, layout and rate into one 16 kHz mono array, a piece at a time."""
+
+    def __init__(self, limits: Limits, origin: float | None):
+        self.limits, self.origin = limits, origin
+        self.pieces: list[np.ndarray] = []
+        self.rate, self.stream = 0, None
+        self.count, self.given = 0, 0.0  # samples made; seconds given in
+
+    def add(self, frame: Any) -> None:
+        if not frame.samples:
+            return
+        samples = _mono(frame)
+        if frame.sample_rate != self.rate:
+            self._change_rate(frame.sample_rate)
+        samples = self._in_time(frame, samples)
+        self.given += len(samples) / self.rate
+        self._push(samples)
+
+    def finish(self) -> np.ndarray:
+        """float32 [samples], finite, in [-1, 1]."""
+        self._flush()
+        samples = np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.float32)
+        return np.clip(samples, -1, 1)
+
+    def _change_rate(self, rate: int) -> None:
+        if not 1000 <= rate <= 768_000:
+            raise damaged("the sound", f"its header states {rate} samples per second")
+        self._flush()
+        self.rate = rate
+        self.stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
+
+    def _in_time(self, frame: Any, samples: np.ndarray) -> np.ndarray:
+        """Silence before a frame that comes late; the beginning of a frame from before the origin is cut."""
+        if frame.time is None:
+            return samples
+        if self.origin is None:
+            self.origin = frame.time
+        late = frame.time - self.origin - self.given
+        if late > _GAP_SECONDS:
+            check_seconds(frame.time - self.origin, self.limits)
+            return np.concatenate([np.zeros(round(late * self.rate), np.float32), samples])
+        if late < 0 and self.given == 0:
+            return samples[min(len(samples), round(-late * self.rate)) :]
+        return samples
+
+    def _push(self, samples: np.ndarray) -> None:
+        if self.stream is not None:
+            samples = self.stream.resample_chunk(samples)
+        self.count += len(samples)
+        check_seconds(self.count / SAMPLE_RATE, self.limits)
+        self.pieces.append(samples)
+
+    def _flush(self) -> None:
+        if self.stream is not None:
+            self.pieces.append(self.stream.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+def _mono(frame: Any) -> np.ndarray:
+    """float32 [samples], the mean of the channels at full scale 1."""
+    name, channels = frame.format.name, frame.layout.nb_channels
+    planar = name.endswith("p")
+    scale = _SCALE[name.removesuffix("p")]
+    data = frame.to_ndarray()
+    data = data if planar else data.reshape(-1, channels).T
+    if scale == 1 and not np.isfinite(data).all():
+        raise MediaError(
+            "the sound holds samples that are not numbers", value="NaN or infinity", allowed="finite samples", hint="export it again"
+        )
+    offset = 128.0 if name.startswith("u8") else 0.0
+    return ((data.mean(axis=0, dtype=np.float64) - offset) / scale).astype(np.float32)
+
+
+def check_wav(file: IO[bytes]) -> None:
+    """Refuse a WAV file whose header does not fit its content; FFmpeg would read what it finds.
+
+    Writers to a pipe cannot know the length and state 0 or the largest number: those are taken as unknown.
+    """
+    size = file.seek(0, 2)
+    file.seek(12)
+    has_format = False
+    while len(head := file.read(8)) == 8:
+        name, length = head[:4], int.from_bytes(head[4:], "little")
+        start = file.tell()
+        if name == b"fmt ":
+            has_format = _check_wav_format(file.read(16))
+        if name == b"data":
+            return _check_wav_data(has_format, length, size - start)
+        file.seek(start + length + length % 2)
+    raise damaged("the WAV sound", "it has no data chunk")
+
+
+def _check_wav_format(fields: bytes) -> bool:
+    channels, rate = int.from_bytes(fields[2:4], "little"), int.from_bytes(fields[4:8], "little")
+    block, bits = int.from_bytes(fields[12:14], "little"), int.from_bytes(fields[14:16], "little")
+    if not (len(fields) == 16 and 1 <= channels <= 64 and 1000 <= rate <= 768_000):
+        raise damaged("the WAV sound", f"its header states {channels} channels at {rate} samples per second")
+    if int.from_bytes(fields[:2], "little") in (1, 3, 0xFFFE) and block != channels * ((bits + 7) // 8):
+        raise damaged("the WAV sound", f"its header states {bits} bits x {channels} channels in {block} bytes")
+    return True
+
+
+def _check_wav_data(has_format: bool, stated: int, present: int) -> None:
+    if not has_format:
+        raise damaged("the WAV sound", "it has no format chunk")
+    if stated not in (0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF) and stated > present:
+        raise damaged("the WAV sound", f"its header states {stated:,} bytes of samples but it holds {present:,}")
+
+
+def check_ogg(file: IO[bytes]) -> None:
+    """Refuse an Ogg file that ends within a page; FFmpeg would take the rest for the whole."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 70_000))
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    header = tail[page : page + 27 + 255]
+    lengths = header[27 : 27 + header[26]] if page >= 0 and len(header) > 26 else b""
+    whole = page >= 0 and len(header) > 26 and len(lengths) == header[26]
+    if not whole or len(tail) - page < 27 + len(lengths) + sum(lengths):
+        raise damaged("the Ogg sound", "it ends within a page")
+
+
+def seconds_text(seconds: float) -> str:
+    """A length for messages."""
+    return f"{seconds:.1f} s" if math.isfinite(seconds) else "unknown"

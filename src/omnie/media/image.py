@@ -1,0 +1,93 @@
+"""Pictures: PNG, JPEG, WebP, GIF, BMP and TIFF to RGB. The first frame of an animation; no metadata but the orientation."""
+
+import warnings
+from typing import IO
+
+import numpy as np
+from PIL import Image as Pillow
+
+from omnie.errors import MediaError
+from omnie.media.kinds import Kind
+from omnie.media.limits import Limits, damaged, too_large
+from omnie.media.types import Image
+
+_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of more than 8 bits per channel; its own conversion to 8 bits clips them."""
+
+
+def decode(file: IO[bytes], kind: Kind, limits: Limits) -> Image:
+    """Decode a picture: upright, on white where it is transparent, at most `limits.image_pixels` large.
+
+    Raises:
+        MediaError: The picture is damaged, or its header states more than `limits.megapixels` (nothing is decoded then).
+    """
+    Pillow.MAX_IMAGE_PIXELS = None  # the check below stands in its place
+    file.seek(0)
+    try:
+        with warnings.catch_warnings(), Pillow.open(file, formats=(kind.format,)) as picture:
+            warnings.simplefilter("ignore")
+            _check_size(picture, limits)
+            factor = max(1.0, (picture.width * picture.height / limits.image_pixels) ** 0.5)
+            size = max(1, int(picture.width / factor)), max(1, int(picture.height / factor))
+            picture.draft("RGB", size)  # a JPEG decodes at 1/2, 1/4 or 1/8 of its size for a part of the cost
+            picture.load()
+            small = _on_white(picture).resize(size, Pillow.Resampling.BOX, reducing_gap=2.0) if factor > 1 else _on_white(picture)
+            return Image(np.array(_upright(picture, small)))
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, ArithmeticError) as error:
+        raise damaged(kind.title, str(error) or type(error).__name__) from error
+
+
+def _check_size(picture: Pillow.Image, limits: Limits) -> None:
+    if picture.width * picture.height > limits.megapixels * 1e6:
+        raise too_large(
+            "the picture is too large",
+            f"{picture.width} x {picture.height} pixels",
+            f"at most {limits.megapixels:g} megapixels",
+            "megapixels",
+        )
+
+
+def _on_white(picture: Pillow.Image) -> Pillow.Image:
+    """RGB with 8 bits per channel; transparency shows white paper."""
+    if picture.mode in _DEEP:
+        picture = _eight_bits(picture)
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    paper = Pillow.new("RGB", picture.size, "white")
+    paper.paste(picture, mask=picture.getchannel("A"))
+    return paper
+
+
+def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
+    """Grey levels of 16 or 32 bits to 8: by the range of the type for 16 bits, by the range of the picture beyond."""
+    levels = np.asarray(picture)
+    if not np.isfinite(levels).all():
+        raise MediaError(
+            "the picture holds values that are not numbers", value="NaN or infinity", allowed="finite pixels", hint="export it again"
+        )
+    low, high = (0.0, 65535.0) if 0 <= levels.min() and 255 < levels.max() <= 65535 else (float(levels.min()), float(levels.max()))
+    if picture.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    scaled = (levels.astype(np.float32) - low) * (255 / max(high - low, 1e-12))
+    return Pillow.fromarray(scaled.round().astype(np.uint8))
+
+
+def _upright(picture: Pillow.Image, pixels: Pillow.Image) -> Pillow.Image:
+    """Turned as the camera's orientation tag says; a tag that cannot be read turns nothing."""
+    try:
+        turn = _TURN.get(picture.getexif().get(0x0112, 1))
+    except Exception:  # Pillow's EXIF reader fails in many ways on tags that have nothing to do with the pixels
+        return pixels
+    return pixels.transpose(turn) if turn is not None else pixels
+
+
+_TURN = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}

@@ -1,0 +1,180 @@
+"""Starting the process that decodes, and taking its results: `start`, `load` and their forms for several files.
+
+Decoding runs beside the caller, who may import torch meanwhile. Nothing has a name in the file system, so nothing is left behind.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnie.errors import MediaError
+from omnie.media.limits import Limits
+from omnie.media.source import Reference, Source, anonymous_file, open_source
+
+if TYPE_CHECKING:
+    from omnie.media.wire import Media
+
+_GRACE_SECONDS = 5.0
+"""How much longer than the child's own alarm the parent waits before it ends the child."""
+
+
+def load(reference: Reference, *, limits: Limits | None = None, audio: bool = True) -> "Media":
+    """Decode a file in a child process and wait for it.
+
+    Args:
+        reference: A path, a `data:` URL or bytes. The kind is told by the content.
+        limits: What the file may cost; the default `Limits()` if left out.
+        audio: Whether a clip's sound track is wanted; without it, sound that cannot be decoded is no error.
+
+    Returns:
+        `Image`, `Audio`, `Video`, `Document`, `Table`, or `str` for a plain text file.
+
+    Raises:
+        MediaError: The file cannot be used; one line that says why.
+    """
+    return start(reference, limits=limits, audio=audio).result()
+
+
+def load_all(references: Sequence[Reference], *, limits: Limits | None = None, audio: bool = True) -> "list[Media]":
+    """`load` for several files in one child process, in order. The first file that cannot be used raises."""
+    return [pending.result() for pending in start_all(references, limits=limits, audio=audio)]
+
+
+def start(reference: Reference, *, limits: Limits | None = None, audio: bool = True) -> "Pending":
+    """Begin to decode a file; arguments as in `load`.
+
+    Raises:
+        MediaError: The file cannot even be opened. What is wrong with its content is raised by `Pending.result`.
+    """
+    return start_all([reference], limits=limits, audio=audio)[0]
+
+
+def start_all(
+    references: Sequence[Reference], *, limits: Limits | None = None, audio: bool = True
+) -> "list[Pending]":
+    """Begin to decode several files one after the other in one child process; as `start`."""
+    limits = limits or Limits()
+    sources: list[Source] = []
+    try:
+        for reference in references:
+            sources.append(open_source(reference, limits))
+        child = _Child(sources, limits, audio) if sources else None
+    finally:
+        for source in sources:
+            os.close(source.descriptor)
+    return [Pending(child, index) for index in range(len(sources)) if child]
+
+
+class Pending:
+    """A file that is being decoded."""
+
+    def __init__(self, child: "_Child", index: int):
+        self._child, self._index = child, index
+
+    def result(self) -> "Media":
+        """Wait for the decoded media; may be called again.
+
+        Raises:
+            MediaError: The file cannot be used.
+        """
+        return self._child.result(self._index)
+
+    def cancel(self) -> None:
+        """End the decoding, of this file and of those that were started with it."""
+        self._child.close()
+
+
+class _Child:
+    """One child process and the file into which it writes."""
+
+    def __init__(self, sources: list[Source], limits: Limits, audio: bool):
+        self.limits, self.names = limits, [source.name for source in sources]
+        self.outcome: list[Media | MediaError] | None = None
+        self.output = anonymous_file("omnie-result")
+        try:
+            self.process = _spawn([self.output, *(source.descriptor for source in sources)])
+        except BaseException:
+            os.close(self.output)
+            raise
+        # Also when the caller drops the result, or the interpreter ends.
+        self.close = weakref.finalize(self, _end, self.process, self.output)
+        job = {
+            "result": self.output,
+            "audio": audio,
+            "limits": limits.as_dict(),
+            "sources": [[source.descriptor, source.name, source.size] for source in sources],
+        }
+        with contextlib.suppress(BrokenPipeError):  # a child that is already gone says why by how it ended
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def result(self, index: int) -> "Media":
+        if self.outcome is None:
+            try:
+                self.outcome = self._wait()
+            finally:
+                self.close()
+        outcome = self.outcome[index]
+        if isinstance(outcome, MediaError):
+            raise outcome
+        return outcome
+
+    def _wait(self) -> "list[Media | MediaError]":
+        if not self.close.alive:
+            return [self._failure("the decoding was cancelled", "a call that is waited for", "start it again")] * len(self.names)
+        try:
+            status = self.process.wait(self.limits.decode_seconds * len(self.names) + _GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGALRM
+        if status != 0:
+            return [self._died(status)] * len(self.names)
+        from omnie.media.wire import Reader
+
+        try:
+            reader = Reader(self.output)
+            return [reader.result(index) for index in range(len(self.names))]
+        except (ValueError, KeyError, TypeError, IndexError, OSError, RecursionError):
+            return [self._died(status)] * len(self.names)
+
+    def _died(self, status: int) -> MediaError:
+        limits = self.limits
+        if status in (-signal.SIGALRM, -signal.SIGXCPU):
+            allowed = f"{limits.decode_seconds:g} s"
+            return self._failure("the file takes too long to decode", allowed, "shorten it, or raise the limit 'decode_seconds'")
+        # Libraries that run out of memory abort; which of the two it was cannot be told apart.
+        allowed = f"an undamaged file that decodes in {limits.memory_bytes:,} bytes"
+        return self._failure("the file made its decoder fail", allowed, "make it smaller, or export it again")
+
+    def _failure(self, what: str, allowed: str, hint: str) -> MediaError:
+        return MediaError(what, value=", ".join(self.names), allowed=allowed, hint=hint)
+
+
+def _spawn(descriptors: list[int]) -> "subprocess.Popen[bytes]":
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # One thread and few arenas: otherwise NumPy and malloc reserve most of the address space for nothing.
+    extra = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "omnie.media.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        env={**os.environ, **extra},
+        start_new_session=True,  # Ctrl-C is the caller's to handle
+    )
+
+
+def _end(process: "subprocess.Popen[bytes]", output: int) -> None:
+    process.kill()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    process.wait()
+    os.close(output)

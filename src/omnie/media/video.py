@@ -1,0 +1,159 @@
+"""Clips: MP4, MOV, MKV, WebM and AVI to a few small frames and the whole sound track. Memory does not grow with the length."""
+
+from fractions import Fraction
+from typing import IO, Any
+
+import numpy as np
+from av.error import FFmpegError
+
+from omnie.errors import MediaError
+from omnie.media.audio import (
+    check_codec,
+    check_complete,
+    check_seconds,
+    claimed_seconds,
+    decode_track,
+    decoded,
+    open_container,
+    plain,
+)
+from omnie.media.kinds import Kind
+from omnie.media.limits import Limits, damaged, empty, too_large
+from omnie.media.types import Audio, Video
+
+_SKIP_FROM = 6
+"""Frames that no other frame refers to are skipped when a clip has this many times more frames than are kept."""
+
+
+def decode(file: IO[bytes], kind: Kind, limits: Limits, audio: bool = True) -> Video | Audio:
+    """Decode a clip. A container that has no picture track at all is a sound, whatever its name.
+
+    Raises:
+        MediaError: The clip is damaged, too long, too large, has no frames, or has sound that cannot be decoded and `audio`
+            was asked for.
+    """
+    with open_container(file, kind) as container:
+        track = _picture_track(container)
+        if track is None and container.streams.audio:
+            return decode_track(container, kind, limits)
+        if track is None:
+            raise empty("the clip has no frames", f"{kind.title} without a picture track")
+        has_sound = bool(container.streams.audio)
+    frames, times, end = _frames(file, kind, limits)
+    sound = _sound(file, kind, limits, times[0]) if audio and has_sound else None
+    origin = times[0]
+    return Video(np.stack(frames), np.array([time - origin for time in times]), end - origin, sound)
+
+
+def _picture_track(container: Any) -> Any:
+    """The best track of moving pictures; the cover picture of a song is none."""
+    moving = [track for track in container.streams.video if not track.disposition.value & 0x400]
+    best = container.streams.best("video")
+    return best if best in moving else next(iter(moving), None)
+
+
+def _sound(file: IO[bytes], kind: Kind, limits: Limits, origin: float) -> Audio:
+    with open_container(file, kind) as container:
+        try:
+            return decode_track(container, kind, limits, origin)
+        except MediaError as error:
+            raise MediaError(
+                f"the clip's sound cannot be used: {error.what}",
+                value=error.value,
+                allowed=error.allowed,
+                hint="repair the file, or leave the sound out with --no-audio",
+            ) from error
+
+
+def _frames(file: IO[bytes], kind: Kind, limits: Limits) -> tuple[list[np.ndarray], list[float], float]:
+    """Kept frames (uint8 [height, width, 3]), their times and the end of the clip (s, on the container's clock)."""
+    keeper = _pass(file, kind, limits, None)
+    if keeper.seconds < keeper.expected / 2 and keeper.rate < limits.frame_rate:
+        # The header states a much longer clip than there is: with the true length the budget allows more frames.
+        keeper = _pass(file, kind, limits, keeper.seconds)
+    return keeper.frames, keeper.times, keeper.end
+
+
+def _pass(file: IO[bytes], kind: Kind, limits: Limits, seconds: float | None) -> "_Keeper":
+    with open_container(file, kind) as container:
+        track = _picture_track(container)
+        claimed = claimed_seconds(container, track)
+        check_seconds(claimed, limits)
+        check_codec(track, f"the picture track of {kind.title}")
+        _check_frame_size(track, limits)
+        keeper = _Keeper(limits, claimed if seconds is None else seconds)
+        track.thread_type = "AUTO"
+        if track.average_rate and track.average_rate >= _SKIP_FROM * keeper.rate:
+            track.codec_context.skip_frame = "NONREF"
+        period = 1 / (track.average_rate or Fraction(25))
+        try:
+            for index, frame in enumerate(decoded(container, track, kind)):
+                keeper.offer(frame, float(index * period) if frame.time is None else frame.time, float(period))
+        except FFmpegError as error:
+            raise damaged(kind.title, plain(error)) from error
+    if not keeper.frames:
+        raise empty("the clip has no frames", kind.title)
+    if seconds is None:
+        check_complete(kind, claimed, keeper.seconds)
+    return keeper
+
+
+def _check_frame_size(track: Any, limits: Limits) -> None:
+    width, height = track.codec_context.width, track.codec_context.height
+    if width * height > limits.megapixels * 1e6:
+        raise too_large(
+            "the clip's frames are too large",
+            f"{width} x {height} pixels",
+            f"at most {limits.megapixels:g} megapixels",
+            "megapixels",
+        )
+
+
+class _Keeper:
+    """Chooses, scales and turns the frames that are kept, at an even rate and under a budget."""
+
+    def __init__(self, limits: Limits, seconds: float | None):
+        self.limits, self.expected = limits, seconds or 0.0
+        self.rate = min(limits.frame_rate, limits.frames / seconds) if seconds else limits.frame_rate
+        self.frames: list[np.ndarray] = []
+        self.times: list[float] = []
+        self.end = 0.0
+        self.size: tuple[int, int] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.times[0] if self.times else 0.0
+
+    def offer(self, frame: Any, time: float, period: float) -> None:
+        """Keep the frame if its turn has come; `time` and `period` (how long it is shown) in seconds."""
+        self.end = max(self.end, time + period)
+        check_seconds(self.seconds, self.limits)
+        # Half a frame early is on time: the time stamps of 29.97 frames per second never meet a half second exactly.
+        if self.times and time < self.times[0] + self.turn / self.rate - period / 2:
+            return
+        if len(self.frames) >= self.limits.frames:
+            self._thin()
+            return self.offer(frame, time, period)
+        self.times.append(time)
+        self.frames.append(self._small(frame))
+        self.turn = int((time + period / 2 - self.times[0]) * self.rate) + 1
+
+    def _thin(self) -> None:
+        """The clip is longer than its header said: keep every second frame, and half as many from here on."""
+        self.frames, self.times, self.rate = self.frames[::2], self.times[::2], self.rate / 2
+        self.turn = int((self.times[-1] - self.times[0]) * self.rate + 1e-6) + 1
+
+    turn = 0
+
+    def _small(self, frame: Any) -> np.ndarray:
+        if self.size is None:
+            self.size = self._target(frame)
+        width, height = self.size
+        picture = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
+        return np.rot90(picture, frame.rotation // 90) if frame.rotation % 360 else picture
+
+    def _target(self, frame: Any) -> tuple[int, int]:
+        """Width and height that hold at most `frame_pixels` of square pixels."""
+        width, height = frame.width, frame.height
+        factor = max(1.0, (width * height / self.limits.frame_pixels) ** 0.5)
+        return max(1, int(width / factor)), max(1, int(height / factor))
