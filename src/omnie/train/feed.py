@@ -1,0 +1,65 @@
+"""A packed batch as tensors on the device, and what the trainer must know about it. No worker processes here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnie.train.losses import AlignmentTensors, Targets, targets_of
+from omnie.train.packing import Alignment, Batch
+
+HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
+"""Inputs whose values shape the computation: they stay on the host, so that reading them waits for nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One batch on the device: the model's arguments, [B, T] segments, targets, auxiliary alignments, and its skills.
+
+    `tokens` of its `slots` are real, the others padding.
+    """
+
+    inputs: dict[str, Tensor]
+    segments: Tensor
+    targets: Targets
+    alignments: dict[str, AlignmentTensors]
+    skills: tuple[str, ...]
+    tokens: int
+    slots: int
+
+
+def to_device(batch: Batch, device: torch.device, dtype: torch.dtype) -> Step:
+    """Moves a batch; pixels and sounds get the model's dtype and range there."""
+    arrays = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+    found = targets_of(arrays.pop("labels"), torch.from_numpy(batch.skill_ids))
+    segments = arrays.pop("segment_ids")
+    move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
+    inputs = {name: array if name in HOST else restore(name, move(array), dtype) for name, array in arrays.items()}
+    alignments = {"image": batch.image, "audio": batch.audio}
+    return Step(
+        inputs=inputs,
+        segments=move(segments),
+        targets=Targets(move(found.positions), move(found.labels), move(found.skills)),
+        alignments={name: _alignment(value, device) for name, value in alignments.items() if value is not None},
+        skills=batch.skills,
+        tokens=batch.tokens,
+        slots=batch.inputs["input_ids"].size,
+    )
+
+
+def restore(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Undoes `packing.shrink` on the device: bytes to [-1, 1], half precision to the model's dtype."""
+    if tensor.dtype == torch.uint8:
+        return (tensor.float() / 127.5 - 1.0).to(dtype)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _alignment(value: Alignment, device: torch.device) -> AlignmentTensors:
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+
+    return AlignmentTensors(
+        tensor(value.rows), tensor(value.cells), tensor(value.steps), tensor(value.targets), tensor(value.target_lengths),
+        value.width,
+    )

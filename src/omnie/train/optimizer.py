@@ -1,0 +1,185 @@
+"""The optimiser: Muon for the trunk's matrices, AdamW for everything else, on float32 master weights.
+
+Muon is Jordan et al. 2024 ("Muon: an optimizer for hidden layers"); the update is scaled as in Moonlight (arXiv 2502.16982,
+section 2.2) so that its RMS is that of AdamW and both share one learning rate. The routers' bias correction is no parameter:
+the model's own rule moves it.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
+"""Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
+NS = ((3.4445, -4.7750, 2.0315),) * 5
+"""Coefficients of the quintic Newton-Schulz steps."""
+UPDATE_RMS = 0.2
+"""The RMS that AdamW's updates usually have (Moonlight, section 2.2)."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """`muon` and `adamw` are peak learning rates; `decay` is decoupled weight decay, not applied to vectors."""
+
+    muon: float = 2e-3
+    adamw: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    momentum: float = 0.95
+    decay: float = 0.1
+    clip: float = 1.0
+
+
+@dataclass
+class _Group:
+    """Parameters with equal treatment: `shape` is None for AdamW, else the matrix shape that Muon stacks."""
+
+    kind: str
+    parameters: list[nn.Parameter] = field(default_factory=list)
+    masters: list[Tensor] = field(default_factory=list)
+    first: list[Tensor] = field(default_factory=list)
+    second: list[Tensor] = field(default_factory=list)
+
+
+class Optimizer:
+    """Steps a model's parameters from their `.grad`.
+
+    Parameters of lower precision have a float32 master copy here; float32 parameters are their own master.
+
+    Args:
+        named: (name, parameter) pairs, as `model.named_parameters()` gives them (tied ones once).
+        settings: Rates.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings):
+        self.settings = settings
+        self.steps = 0
+        self.names: dict[int, str] = {}
+        groups: dict[str, _Group] = defaultdict(lambda: _Group(""))
+        for name, parameter in named:
+            if parameter.requires_grad:
+                self.names[id(parameter)] = name
+                kind = kind_of(name, parameter)
+                group = groups[kind if kind != "muon" else f"muon{tuple(parameter.shape)}{parameter.device}"]
+                group.kind = kind
+                group.parameters.append(parameter)
+        self.groups = list(groups.values())
+        for group in self.groups:
+            group.masters = [p.data if p.dtype == torch.float32 else p.data.float() for p in group.parameters]
+            group.first = [torch.zeros_like(master) for master in group.masters]
+            group.second = [torch.zeros_like(m) for m in group.masters] if group.kind != "muon" else []
+
+    @torch.no_grad()
+    def step(self, rate: float = 1.0) -> float:
+        """One update.
+
+        Args:
+            rate: The schedule's share of the peak rates.
+
+        Returns:
+            The gradients' global norm before clipping. When it is not finite nothing was changed.
+        """
+        grads = {id(p): p.grad for group in self.groups for p in group.parameters if p.grad is not None}
+        norm = float(torch.nn.utils.get_total_norm(grads.values())) if grads else 0.0
+        if norm != norm or norm in (float("inf"), float("-inf")):
+            return norm
+        scale = min(1.0, self.settings.clip / (norm + 1e-6))
+        self.steps += 1
+        for group in self.groups:
+            present = [n for n, p in enumerate(group.parameters) if id(p) in grads]
+            if present:
+                self._update(group, present, [grads[id(group.parameters[n])] for n in present], scale, rate)
+        return norm
+
+    def _update(self, group: _Group, present: list[int], grads: list[Tensor], scale: float, rate: float) -> None:
+        masters = [group.masters[n] for n in present]
+        grads = [grad.float() for grad in grads]
+        if scale < 1.0:
+            torch._foreach_mul_(grads, scale)
+        first = [group.first[n] for n in present]
+        if group.kind == "muon":
+            self._muon(masters, grads, first, rate)
+        else:
+            self._adamw(masters, grads, first, [group.second[n] for n in present], rate, group.kind == "adamw")
+        parameters = [group.parameters[n] for n in present]
+        low = [(p.data, m) for p, m in zip(parameters, masters, strict=True) if p.dtype != torch.float32]
+        if low:
+            torch._foreach_copy_([p for p, _ in low], [m for _, m in low])
+
+    def _adamw(self, masters: list, grads: list, first: list, second: list, rate: float, decays: bool) -> None:
+        s = self.settings
+        counts = [torch.full((), float(self.steps), device=m.device) for m in masters]
+        torch._fused_adamw_(
+            masters, grads, first, second, [], counts, lr=s.adamw * rate, beta1=s.betas[0], beta2=s.betas[1],
+            weight_decay=s.decay if decays else 0.0, eps=1e-10, amsgrad=False, maximize=False,
+        )
+
+    def _muon(self, masters: list, grads: list, first: list, rate: float) -> None:
+        s = self.settings
+        torch._foreach_lerp_(first, grads, 1 - s.momentum)
+        torch._foreach_lerp_(grads, first, s.momentum)  # Nesterov
+        rows, columns = masters[0].shape[-2:]
+        stack = torch.stack([grad.bfloat16() for grad in grads]).view(-1, rows, columns)
+        updates = orthogonalize(stack).view(len(grads), *masters[0].shape).unbind()
+        torch._foreach_mul_(masters, 1 - s.muon * rate * s.decay)
+        torch._foreach_add_(masters, [u.float() for u in updates], alpha=-s.muon * rate * UPDATE_RMS * max(rows, columns) ** 0.5)
+
+    def zero_grad(self) -> None:
+        """Drops the gradients; autograd then writes new ones instead of adding to old ones."""
+        for group in self.groups:
+            for parameter in group.parameters:
+                parameter.grad = None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything by parameter name: `master/NAME`, `first/NAME`, `second/NAME`, and `steps`."""
+        state = {"steps": torch.tensor(self.steps)}
+        for group in self.groups:
+            for n, parameter in enumerate(group.parameters):
+                name = self.names[id(parameter)]
+                state[f"master/{name}"], state[f"first/{name}"] = group.masters[n], group.first[n]
+                if group.second:
+                    state[f"second/{name}"] = group.second[n]
+        return state
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores what `state_dict` gave, and the parameters from their masters."""
+        self.steps = int(state["steps"])
+        for key, tensor in self.state_dict().items():
+            if key != "steps":
+                tensor.copy_(state[key])
+        for group in self.groups:
+            for parameter, master in zip(group.parameters, group.masters, strict=True):
+                parameter.data.copy_(master)
+
+
+def kind_of(name: str, parameter: Tensor) -> str:
+    """`muon`, `adamw`, or `plain` (AdamW without weight decay: vectors and scalars)."""
+    if parameter.ndim < 2:
+        return "plain"
+    experts = parameter.ndim == 3 and "experts" in name
+    return "muon" if (parameter.ndim == 2 or experts) and not NOT_MUON.search(name) else "adamw"
+
+
+def orthogonalize(x_EMN: Tensor) -> Tensor:
+    """The nearest matrix with equal singular values, roughly (0.7 to 1.2), of each matrix of a stack.
+
+    Newton-Schulz iteration in bfloat16, where it is stable (Jordan et al. 2024).
+
+    Args:
+        x_EMN: [E, M, N].
+
+    Returns:
+        [E, M, N], bfloat16.
+    """
+    x = x_EMN.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.float().norm(dim=(-2, -1), keepdim=True).to(x.dtype) * 1.02 + 1e-7)
+    for a, b, c in NS:
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x

@@ -1,0 +1,237 @@
+"""Encoded examples become packed rows: the collator of training. NumPy only; worker processes run it.
+
+A row holds several sequences one after the other, told apart by `segment_ids`. Nothing leaks between neighbours: positions
+start again, attention stops at the segment's edge (the model's rule), and the first token of every segment has no label.
+Media tensors are concatenated in the order in which their placeholders are met when rows are read one after the other.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from omnie.inputs import MEL_PER_TOKEN, SPATIAL_MERGE
+
+IGNORE = -100
+"""The label of a token that teaches nothing."""
+MEDIA = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "input_features", "audio_lengths")
+MEL_PER_STEP = MEL_PER_TOKEN // 2
+"""Log-mel frames that become one step of the sound encoder, the rate (25 Hz) at which the alignment loss reads it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One encoded example.
+
+    Attributes:
+        skill: The skill's dotted name.
+        tensors: What the encoder returned for one conversation (`inputs.py`, without the batch axis).
+        transcript: int64 [L] token ids of what is written or said, or None.
+        key: Names the example in its stream: (skill, index).
+    """
+
+    skill: str
+    tensors: dict[str, np.ndarray]
+    transcript: np.ndarray | None = None
+    key: tuple[str, int] = ("", 0)
+
+    def __len__(self) -> int:
+        return len(self.tensors["input_ids"])
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """What the auxiliary alignment loss needs to know about the items that have a transcript.
+
+    Feature `rows[n]` of the encoder's output belongs to cell `cells[n]` of a grid [items, width] flattened; a cell is the mean
+    of its features. `item` says which image or clip of the batch each line of the grid is.
+    """
+
+    rows: np.ndarray
+    cells: np.ndarray
+    item: np.ndarray
+    steps: np.ndarray
+    targets: np.ndarray
+    target_lengths: np.ndarray
+
+    @property
+    def width(self) -> int:
+        return int(self.steps.max())
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One training step's data.
+
+    Attributes:
+        inputs: The model's arguments by name (`inputs.py`). Pixels are uint8 and sounds float16 until they reach the device:
+            a quarter and half of the bytes through the pipe (pictures are 8-bit anyway; `restore` undoes it).
+        skills: The skills in this batch; `skill_ids` [B, T] is each token's index into them.
+        image, audio: Items with a transcript, or None.
+        state: Where the stream that made this batch stands after it.
+        examples: How many sequences are in it.
+    """
+
+    inputs: dict[str, np.ndarray]
+    skills: tuple[str, ...]
+    skill_ids: np.ndarray
+    image: Alignment | None = None
+    audio: Alignment | None = None
+    state: dict = field(default_factory=dict)
+    examples: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens, text and media."""
+        return int((self.inputs["segment_ids"] > 0).sum())
+
+
+class Packer:
+    """Fills rows from a small pool: the oldest sample first, then always the longest that still fits.
+
+    Args:
+        rows, length: Shape of a batch.
+        pool: Samples to choose from; 64 of about 150 tokens leave less than 2 % of a 512-token row empty.
+    """
+
+    def __init__(self, rows: int, length: int, pool: int = 64):
+        self.rows, self.length, self.size = rows, length, pool
+        self.pool: list[Sample] = []
+        self.dropped = 0
+
+    def add(self, sample: Sample) -> None:
+        """Takes a sample; one that no row can hold is counted and forgotten."""
+        if len(sample) > self.length:
+            self.dropped += 1
+        else:
+            self.pool.append(sample)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the pool holds enough to fill a batch and still has a choice at the end."""
+        return len(self.pool) >= self.size and sum(map(len, self.pool)) >= self.rows * self.length * 5 // 4
+
+    def take(self) -> list[list[Sample]]:
+        """Removes and returns the samples of one batch, row by row."""
+        return [row for row in (self._row() for _ in range(self.rows)) if row]
+
+    def _row(self) -> list[Sample]:
+        row: list[Sample] = []
+        room = self.length
+        while (chosen := self._choose(room, oldest=not row)) is not None:
+            row.append(self.pool.pop(chosen))
+            room -= len(row[-1])
+        return row
+
+    def _choose(self, room: int, oldest: bool) -> int | None:
+        fitting = [index for index, sample in enumerate(self.pool) if len(sample) <= room]
+        if not fitting:
+            return None
+        return fitting[0] if oldest else max(fitting, key=lambda index: len(self.pool[index]))
+
+
+def collate(rows: Sequence[Sequence[Sample]], length: int, state: dict | None = None) -> Batch:
+    """Packs samples into rows.
+
+    Args:
+        rows: The samples of each row.
+        length: Tokens in a row.
+        state: Kept in the batch.
+
+    Returns:
+        A batch whose `inputs` have the shapes [B, length, ...] and the media of all samples, row after row.
+    """
+    flat = [sample for row in rows for sample in row]
+    skills = tuple(sorted({sample.skill for sample in flat}))
+    inputs = _tokens(rows, length)
+    inputs.update(_media(flat))
+    ids = {skill: index for index, skill in enumerate(skills)}
+    skill_ids = np.zeros((len(rows), length), dtype=np.int64)
+    for b, row in enumerate(rows):
+        for sample, begin in zip(row, _begins(row), strict=True):
+            skill_ids[b, begin : begin + len(sample)] = ids[sample.skill]
+    return Batch(inputs, skills, skill_ids, _columns(flat), _frames(flat), state or {}, len(flat))
+
+
+def _begins(row: Sequence[Sample]) -> list[int]:
+    return [0, *np.cumsum([len(sample) for sample in row]).tolist()][:-1]
+
+
+def _tokens(rows: Sequence[Sequence[Sample]], length: int) -> dict[str, np.ndarray]:
+    shape = (len(rows), length)
+    out = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "segment_ids", "mm_token_type_ids")}
+    out["labels"] = np.full(shape, IGNORE, dtype=np.int64)
+    out["position_ids"] = np.zeros((*shape, 3), dtype=np.int64)
+    for b, row in enumerate(rows):
+        for segment, (sample, begin) in enumerate(zip(row, _begins(row), strict=True), start=1):
+            here = slice(begin, begin + len(sample))
+            for name in ("input_ids", "mm_token_type_ids", "position_ids", "labels"):
+                out[name][b, here] = sample.tensors[name]
+            out["labels"][b, begin] = IGNORE  # the model would predict it from the neighbour's last token
+            out["segment_ids"][b, here] = segment
+    return out
+
+
+def _media(flat: Iterable[Sample]) -> dict[str, np.ndarray]:
+    found = {name: [sample.tensors[name] for sample in flat if name in sample.tensors] for name in MEDIA}
+    return {name: _shrink(name, np.concatenate(arrays)) for name, arrays in found.items() if arrays}
+
+
+def _shrink(name: str, array: np.ndarray) -> np.ndarray:
+    if name.startswith("pixel_values") and array.dtype != np.uint8:
+        return np.rint((array + 1.0) * 127.5).astype(np.uint8)
+    return array.astype(np.float16) if name == "input_features" else array
+
+
+def shrink(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The encoder's result with its media in the compact dtypes of `Batch.inputs`."""
+    return {name: _shrink(name, array) for name, array in tensors.items()}
+
+
+def _columns(flat: Sequence[Sample]) -> Alignment | None:
+    """Pictures: one step per column of patches, the mean over the picture's rows."""
+    grids = [(sample, int(g[1]), int(g[2])) for sample in flat for g in sample.tensors.get("image_grid_thw", ())]
+    parts = [_column_of_patch(rows, columns) for _, rows, columns in grids]
+    offsets = np.cumsum([0, *map(len, parts)])
+    return _alignment([g[0] for g in grids], parts, offsets, [g[2] for g in grids])
+
+
+def _column_of_patch(rows: int, columns: int) -> np.ndarray:
+    """[P] column of each patch in the merge-block order of `inputs.py`."""
+    m = SPATIAL_MERGE
+    grid = np.broadcast_to(np.arange(columns), (rows, columns)).reshape(rows // m, m, columns // m, m)
+    return grid.transpose(0, 2, 1, 3).reshape(-1)
+
+
+def _frames(flat: Sequence[Sample]) -> Alignment | None:
+    """Sounds: one step per 40 ms. The encoder returns clips side by side, padded to the longest one's whole tokens."""
+    clips = [(sample, int(mel)) for sample in flat for mel in sample.tensors.get("audio_lengths", ())]
+    steps = [-(-mel // MEL_PER_STEP) for _, mel in clips]
+    padded = max((-(-mel // MEL_PER_TOKEN) * MEL_PER_TOKEN // MEL_PER_STEP for _, mel in clips), default=0)
+    return _alignment([sample for sample, _ in clips], [np.arange(n) for n in steps], np.arange(len(clips)) * padded, steps)
+
+
+def _alignment(
+    owners: Sequence[Sample], parts: Sequence[np.ndarray], offsets: Sequence[int], steps: Sequence[int]
+) -> Alignment | None:
+    """The grid of the items that have a transcript.
+
+    Args:
+        owners: The sample of each item.
+        parts: For each item, the step of each of its features.
+        offsets: Where each item's features begin in the encoder's output.
+        steps: Steps of each item.
+    """
+    chosen = [index for index, owner in enumerate(owners) if owner.transcript is not None and len(owner.transcript)]
+    if not chosen:
+        return None
+    width = max(steps[index] for index in chosen)
+    targets = [owners[index].transcript for index in chosen]
+    return Alignment(
+        rows=np.concatenate([offsets[index] + np.arange(len(parts[index])) for index in chosen]),
+        cells=np.concatenate([line * width + parts[index] for line, index in enumerate(chosen)]),
+        item=np.array(chosen),
+        steps=np.array([steps[index] for index in chosen]),
+        targets=np.concatenate(targets).astype(np.int64),
+        target_lengths=np.array([len(target) for target in targets]),
+    )

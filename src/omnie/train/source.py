@@ -1,0 +1,111 @@
+"""The training stream: which skill comes next, its example, encoded. NumPy only; lives in the worker processes.
+
+The generators are in `omnie.data`, the encoder in `omnie.processor`; this file only joins them and applies the mix.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from omnie.data.example import Example, generator_for
+from omnie.errors import OptionError
+from omnie.messages import Message, assistant, user
+from omnie.processor import Encoder
+from omnie.train.packing import Sample, shrink
+
+BUILT_IN = Path(__file__).parent.parent / "nano"
+
+Mix = Mapping[str, float | tuple[tuple[float, float], ...]]
+"""Skill (dotted, or the part before the dot for all of a family) -> factor on its weight, or points (progress, factor) that
+are joined by straight lines."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Draws skills by weight and makes their samples.
+
+    Attributes:
+        weights: skill -> weight.
+        example: (skill, index) -> Example.
+        encode: Example -> (tensors, transcript ids or None).
+        mix: Factors on the weights.
+        seed: Of the order of skills and of the examples.
+    """
+
+    weights: Mapping[str, float]
+    example: Callable[[str, int], Example]
+    encode: Callable[[Example], tuple[dict[str, np.ndarray], np.ndarray | None]]
+    mix: Mix
+    seed: int = 0
+
+    def pick(self, index: int, progress: float) -> tuple[str, int]:
+        """The skill of the stream's `index`-th sample, by the weights at `progress`."""
+        names = list(self.weights)
+        weights = np.array([self.weights[name] * factor(self.mix, name, progress) for name in names])
+        where = np.random.default_rng([self.seed, index]).random() * weights.sum()
+        return names[int(np.searchsorted(weights.cumsum(), where, side="right").clip(max=len(names) - 1))], index
+
+    def make(self, key: tuple[str, int]) -> Sample:
+        """The encoded example of a key."""
+        tensors, transcript = self.encode(self.example(*key))
+        return Sample(key[0], shrink(tensors), transcript, key)
+
+
+def factor(mix: Mix, skill: str, progress: float) -> float:
+    """The mix's factor for a skill at a point of training; an entry for the skill goes before one for its family."""
+    value = mix.get(skill, mix.get(skill.split(".")[0], 1.0))
+    if isinstance(value, int | float):
+        return float(value)
+    at, factors = zip(*value, strict=True)
+    return float(np.interp(progress, at, factors))
+
+
+def read_mix(path: Path | None, known: Mapping[str, float]) -> Mix:
+    """A mix from a TOML file: `chart = 2.0`, or `speech = [[0.0, 0.5], [1.0, 2.0]]`; dotted names in quotes.
+
+    Raises:
+        OptionError: an entry names no known skill or family.
+    """
+    if path is None:
+        return {}
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    families = {name.split(".")[0] for name in known}
+    for name in table:
+        if name not in known and name not in families:
+            raise OptionError("unknown skill in the mix", value=name, allowed=", ".join(sorted(families)))
+    return {name: value if isinstance(value, int | float) else tuple(map(tuple, value)) for name, value in table.items()}
+
+
+def default_source(processor: Path | None, mix: Path | None, seed: int) -> Stream:
+    """The stream of `omnie.data` through the encoder of a processor folder (None: the built-in model's)."""
+    from omnie.data import skills
+
+    weights = {name: weight for name, (_, weight) in skills.SKILLS.items()}
+    return Stream(weights, partial(_example, seed), Encoding(processor), read_mix(mix, weights), seed)
+
+
+def _example(seed: int, skill: str, index: int) -> Example:
+    from omnie.data import skills
+
+    return skills.SKILLS[skill][0](generator_for(skill, "train", index, seed), "train")
+
+
+class Encoding:
+    """Examples to tensors and transcripts, with the encoder of a processor folder."""
+
+    def __init__(self, processor: Path | None):
+        self.encoder = Encoder.load(processor or BUILT_IN)
+
+    def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """The conversation with its answer, and the transcript's ids (None where the example has no transcript)."""
+        ids = self.encoder.tokenizer.encode(example.transcript) if example.transcript else None
+        return self.encoder.encode(conversation(example), generation_prompt=False), None if ids is None else np.asarray(ids)
+
+
+def conversation(example: Example) -> list[Message]:
+    """The user's turn and the answer."""
+    return [user(*example.parts), assistant(example.answer)]

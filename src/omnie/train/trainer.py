@@ -1,0 +1,302 @@
+"""The training loop, whole before part: `train` sets a run up, `Trainer.run` loops, `Trainer.step` is one optimiser step."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from omnie.errors import OmnieError
+from omnie.model.experts import RouterTrace
+from omnie.model.omni import OmniOutput
+from omnie.train import state
+from omnie.train.config import TrainConfig, TrainResult
+from omnie.train.feed import Step, to_device
+from omnie.train.loader import Loader, LoaderSettings, Source
+from omnie.train.log import RunLog
+from omnie.train.losses import AlignmentHeads, cross_entropy
+from omnie.train.memory import keep_pages
+from omnie.train.model import build, export, masks_of
+from omnie.train.optimizer import Optimizer, OptimizerSettings
+from omnie.train.routers import RouterSettings, correct_biases, imbalance, router_loss
+from omnie.train.schedule import Schedule
+from omnie.train.source import default_source
+from omnie.train.validate import validate
+
+PATIENCE = 5
+"""Steps in a row without a finite gradient after which the run gives up."""
+
+
+class TrainingError(OmnieError):
+    """The run cannot go on; its checkpoints are whole."""
+
+
+def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> TrainResult:
+    """Trains until the schedule ends or SIGTERM or SIGINT asks to stop; goes on from `config.out` when that holds a run.
+
+    Args:
+        config: The run.
+        source: Builds the stream in each data worker (a picklable function); None for the stream of `omnie.data`.
+
+    Returns:
+        What was done. The weights are in `config.out / "model"`, the training state in `config.out / "step-*"`.
+
+    Raises:
+        TrainingError: gradients stay infinite. LoaderError: a data worker failed. OmnieError: see the message.
+    """
+    began = time.monotonic()
+    keep_pages()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    trainer = Trainer(config, began)
+    found = state.checkpoints(config.out)
+    place = trainer.restore(found[-1]) if found else None
+    settings = LoaderSettings(config.rows, config.row, config.workers, nice=config.nice)
+    source = source or partial(default_source, config.processor, config.mix, config.seed)
+    with RunLog(config.out) as log, Loader(source, settings, place) as loader, _stop_on_signal(trainer):
+        return trainer.run(loader, log)
+
+
+class Trainer:
+    """A run's model, optimiser and clock.
+
+    Args:
+        config: The run.
+        began: `time.monotonic()` at which the budget's clock started.
+    """
+
+    def __init__(self, config: TrainConfig, began: float | None = None):
+        self.config = config
+        self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = getattr(torch, config.dtype)
+        self.model = build(config, self.device, self.dtype)
+        self.heads = self._heads()
+        self.forward_model = torch.compile(self.model.model, dynamic=True) if config.compile else self.model.model
+        named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
+        rates = OptimizerSettings(
+            muon=config.lr, adamw=config.lr * config.lr_other, decay=config.weight_decay, clip=config.clip
+        )
+        self.optimizer = Optimizer(named, rates)
+        self.schedule = Schedule(config.steps, config.minutes, config.warmup, config.decay)
+        self.routers = RouterSettings()
+        self.steps, self.tokens, self.before, self.failures = 0, 0, 0.0, 0
+        self.began = began or time.monotonic()
+        self.stopping = False
+        self.meter = Meter()
+
+    def _heads(self) -> AlignmentHeads:
+        widths = {"image": self.model.config.vision_architecture.hidden_size}
+        widths["audio"] = self.model.config.audio_architecture.hidden_size
+        return AlignmentHeads(widths, self.model.config.vocab_size).to(self.device, self.dtype)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the run, over all resumes."""
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def progress(self) -> float:
+        return self.schedule.progress(self.steps, self.seconds)
+
+    def run(self, loader: Loader, log: RunLog) -> TrainResult:
+        """Steps until the end; saves, validates and logs on the way."""
+        config, saved, validated, scores = self.config, time.monotonic(), time.monotonic(), {}
+        while not self.schedule.done(self.steps, self.seconds) and not self.stopping:
+            self.step(loader, log)
+            loader.progress(self.progress)
+            self._report(loader, log)
+            if time.monotonic() - saved >= 60 * config.save_minutes:
+                self.save(loader)
+                saved = time.monotonic()
+            if config.eval_minutes and time.monotonic() - validated >= 60 * config.eval_minutes:
+                scores = self._validate(log)
+                validated = time.monotonic()
+        self.save(loader)
+        finished = not self.stopping
+        if finished and config.eval_minutes:
+            scores = self._validate(log)
+        return TrainResult(self.steps, self.tokens, self.seconds, finished, self.meter.skill_losses(), scores)
+
+    def step(self, loader: Loader, log: RunLog | None = None) -> None:
+        """One optimiser step over `accumulate` batches."""
+        rate = self.schedule.rate(self.steps, self.seconds)
+        traces = []
+        for _ in range(self.config.accumulate):
+            with self.meter.time("wait"):
+                batch = next(loader)
+            with self.meter.time("move"):
+                step = to_device(batch, self.device, self.dtype)
+            with self.meter.time("forward"):
+                loss, trace = self.loss(step, rate)
+            with self.meter.time("backward"):
+                (loss / self.config.accumulate).backward()
+            self.meter.batch(step)
+            self.tokens += step.tokens
+            traces.append(trace)
+        with self.meter.time("optimizer"):
+            norm = self.optimizer.step(rate)
+            self.optimizer.zero_grad()
+            for trace in traces:
+                correct_biases(self.model, trace, self.routers)
+        self.steps += 1
+        self.meter.note(norm=norm, rate=rate)
+        self._guard(norm, log)
+
+    def loss(self, step: Step, rate: float = 1.0) -> tuple[Tensor, RouterTrace]:
+        """The sum of all losses of one batch, and the routers' trace."""
+        trace = RouterTrace()
+        output = self.forward_model(masks=masks_of(self.model, step.segments), trace=trace, **step.inputs)
+        hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.targets.positions)
+        logits_NV = F.linear(hidden_ND, self.model.lm_head.weight)
+        loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))
+        self.meter.skills(step.skills, by_skill)
+        total = loss + router_loss(trace, self.routers)
+        for name in step.alignments if self.config.alignment else ():
+            alignment = self._alignment(name, output, step)
+            self.meter.add(f"alignment/{name}", alignment.detach())
+            total = total + self.config.alignment * rate * alignment
+        self.meter.trace = trace
+        return total, trace
+
+    def _alignment(self, name: str, output: OmniOutput, step: Step) -> Tensor:
+        media = output.media[name]
+        features = media.patches if name == "image" else media.frames.flatten(0, 1)
+        return self.heads(name, features, step.alignments[name])
+
+    def _guard(self, norm: float, log: RunLog | None) -> None:
+        """A step whose gradient is not finite has changed nothing; say so, and stop when it happens again and again."""
+        self.failures = 0 if math.isfinite(norm) else self.failures + 1
+        if self.failures and log:
+            log.say(f"step {self.steps}: gradient is not finite, step skipped")
+        if self.failures >= PATIENCE:
+            raise TrainingError("gradients stay infinite", value=f"{PATIENCE} steps", hint="lower --lr, or resume with another --seed")
+
+    def save(self, loader: Loader) -> Path:
+        """A resumable checkpoint and the weights as a model folder."""
+        tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
+        tensors |= {f"buffer/{name}": tensor for name, tensor in self.model.named_buffers()}
+        facts = {"step": self.steps, "tokens": self.tokens, "seconds": self.seconds, "loader": loader.state}
+        facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
+        folder = state.save(self.config.out, self.steps, tensors, facts)
+        export(self.model, self.config.out / "model", self.config.processor)
+        return folder
+
+    def restore(self, folder: Path) -> dict[str, Any]:
+        """Goes back to a checkpoint; returns the loader's state."""
+        tensors, facts = state.load(folder)
+        prefix = "optimizer/"
+        self.optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(tensors[f"buffer/{name}"])
+        self.steps, self.tokens, self.before = facts["step"], facts["tokens"], facts["seconds"]
+        return facts["loader"]
+
+    def _validate(self, log: RunLog) -> dict[str, float]:
+        scores = validate(self.model, self.config.processor, self.config.eval_cases)
+        log.scalars(self.steps, {f"validation/{name}": score for name, score in scores.items()})
+        log.say(f"step {self.steps}: " + "  ".join(f"{name} {score:.2f}" for name, score in scores.items()))
+        return scores
+
+    def _report(self, loader: Loader, log: RunLog) -> None:
+        if self.meter.age < log.every:
+            return
+        values = self.meter.flush() | {"data/waiting": loader.waiting, "data/dropped": loader.dropped, "tokens": self.tokens}
+        log.scalars(self.steps, values | {"progress": self.progress, "seconds": self.seconds})
+        shares = " ".join(f"{name[6:]} {value:.0%}" for name, value in values.items() if name.startswith("share/"))
+        text = f"step {self.steps}  loss {values['loss']:.3f}  {values['tokens/s']:.0f} tokens/s  {shares}"
+        log.line(self.progress, text + f"  rate {values['rate']:.2f}  norm {values['norm']:.2f}")
+
+
+class Meter:
+    """Sums since the last report. Losses stay on the device until then, so that metering makes no step wait for the GPU."""
+
+    def __init__(self) -> None:
+        self.trace: RouterTrace | None = None
+        self._recent: dict[str, float] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._since = time.monotonic()
+        self._times: Counter[str] = Counter()
+        self._sums: dict[str, list[Tensor]] = {}
+        self._skills: list[tuple[tuple[str, ...], Tensor]] = []
+        self._notes: dict[str, float] = {}
+        self._tokens = self._slots = self._batches = 0
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self._since
+
+    def time(self, name: str) -> "_Timer":
+        return _Timer(self._times, name)
+
+    def batch(self, step: Step) -> None:
+        self._tokens, self._slots, self._batches = self._tokens + step.tokens, self._slots + step.slots, self._batches + 1
+
+    def skills(self, names: tuple[str, ...], sums: Tensor) -> None:
+        self._skills.append((names, sums))
+
+    def add(self, name: str, value: Tensor) -> None:
+        self._sums.setdefault(name, []).append(value)
+
+    def note(self, **values: float) -> None:
+        self._notes |= values
+
+    def skill_losses(self) -> dict[str, float]:
+        """Mean cross-entropy by skill, as last reported."""
+        if self._skills:
+            self.flush()
+        return self._recent
+
+    def flush(self) -> dict[str, float]:
+        """Means since the last flush, then forgets them."""
+        age, sums, counts = self.age, Counter(), Counter()
+        for names, both in self._skills:
+            for name, loss, count in zip(names, *both.tolist(), strict=True):
+                sums[name] += loss
+                counts[name] += count
+        self._recent = {name: sums[name] / counts[name] for name in sorted(sums)}
+        values = {"loss": sum(sums.values()) / max(1, sum(counts.values())), **self._notes}
+        values |= {"tokens/s": self._tokens / age, "padding": 1 - self._tokens / max(1, self._slots)}
+        values |= {f"share/{name}": seconds / age for name, seconds in self._times.items()}
+        values |= {name: float(torch.stack(parts).mean()) for name, parts in self._sums.items()}
+        values |= {f"skill/{name}": value for name, value in self._recent.items()}
+        values |= {f"imbalance/{name}": value for name, value in (imbalance(self.trace) if self.trace else {}).items()}
+        self._clear()
+        return values
+
+
+class _Timer:
+    def __init__(self, times: Counter[str], name: str):
+        self.times, self.name = times, name
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.times[self.name] += time.monotonic() - self.start
+
+
+class _stop_on_signal:
+    """Within it, SIGTERM and SIGINT let the trainer finish its step and save."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    def __enter__(self) -> None:
+        self.before = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def _stop(self, *_: object) -> None:
+        self.trainer.stopping = True
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

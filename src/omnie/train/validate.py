@@ -1,0 +1,86 @@
+"""The small validation during a run: a few fresh cases a skill family, decoded greedily. The real one is `omnie eval skills`."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnie.data.example import Example, generator_for
+from omnie.data.scoring import score
+from omnie.inputs import TEXT
+from omnie.messages import user
+from omnie.model.omni import Omni
+from omnie.processor import Encoder
+from omnie.processor.tokens import END, ID
+from omnie.train.source import BUILT_IN
+
+
+class GrowingCache:
+    """Keys and values of all layers, appended by concatenation: enough for short answers."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def update(self, key: Tensor, value: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Appends [B, G, T, H] and returns everything."""
+        if layer in self.layers:
+            key = torch.cat([self.layers[layer][0], key], dim=2)
+            value = torch.cat([self.layers[layer][1], value], dim=2)
+        self.layers[layer] = key, value
+        return key, value
+
+
+def validate(model: Omni, processor: Path | None, cases: int, seed: int = 0) -> dict[str, float]:
+    """Mean score by skill family on `cases` validation examples each; the model is left in training mode."""
+    encoder = Encoder.load(processor or BUILT_IN)
+    model.eval()
+    scores = defaultdict(list)
+    for example in examples(cases, seed):
+        text = encoder.decode(greedy(model, encoder, example))
+        scores[example.skill.split(".")[0]].append(score(example, text))
+    model.train()
+    return {family: float(np.mean(values)) for family, values in sorted(scores.items())}
+
+
+def examples(cases: int, seed: int) -> Iterable[Example]:
+    """The first `cases` validation examples of each family, its skills in turn."""
+    from omnie.data import skills
+
+    families = defaultdict(list)
+    for name in sorted(skills.SKILLS):
+        families[name.split(".")[0]].append(name)
+    for names in families.values():
+        for case in range(cases):
+            name = names[case % len(names)]
+            yield skills.SKILLS[name][0](generator_for(name, "validation", case // len(names), seed), "validation")
+
+
+@torch.no_grad()
+def greedy(model: Omni, encoder: Encoder, example: Example, limit: int = 64) -> list[int]:
+    """The answer's token ids, the most likely one each time, without the end token."""
+    arrays = encoder.encode([user(*example.parts)])
+    weights = model.lm_head.weight
+    inputs = {name: torch.from_numpy(array) for name, array in arrays.items() if name != "labels"}
+    for name in ("input_ids", "position_ids", "mm_token_type_ids"):
+        inputs[name] = inputs[name][None].to(weights.device)
+    for name in ("pixel_values", "pixel_values_videos", "input_features"):
+        if name in inputs:
+            inputs[name] = inputs[name].to(weights.device, weights.dtype)
+    cache, ids, past = GrowingCache(), [], 0
+    while len(ids) < limit:
+        output = model(**inputs, cache=cache, past=past, logits_to_keep=1)
+        past += inputs["input_ids"].shape[1]
+        token = int(output.logits[0, -1].argmax())
+        if token == ID[END]:
+            break
+        ids.append(token)
+        following = inputs["position_ids"].max().item() + 1
+        inputs = {
+            "input_ids": torch.full((1, 1), token, device=weights.device),
+            "position_ids": torch.full((1, 1, 3), following, device=weights.device),
+            "mm_token_type_ids": torch.full((1, 1), TEXT, device=weights.device),
+        }
+    return ids
