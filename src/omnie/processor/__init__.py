@@ -1,4 +1,4 @@
-"""Messages to model inputs and back. `Encoder` needs NumPy and `tokenizers` only; `OmnieProcessor` (Transformers) loads late."""
+"""Messages to model inputs and back. `Encoder` needs neither torch nor Transformers; `OmnieProcessor` loads late."""
 
 from typing import Any
 

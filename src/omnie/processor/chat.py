@@ -56,11 +56,13 @@ def mark(token: str, count: int = 1) -> Segment:
 
 
 LayOut = Callable[[Part], Sequence[Segment]]
-"""Says which segments a part that is not text becomes (`encode.Layout.add`, or `encode.placeholder`)."""
+"""Says which segments a part that is not text becomes (`encode.Layout.add`)."""
 
 
-def render(messages: Iterable[Message], lay_out: LayOut, *, generation_prompt: bool) -> list[Segment]:
-    """Messages as segments.
+def render(
+    messages: Iterable[Message], lay_out: LayOut, *, generation_prompt: bool = False, continue_final: bool = False
+) -> list[Segment]:
+    """Messages as segments; at the end the assistant's role token, or the last turn left open, if asked for.
 
     Raises:
         InputError: A role, a kind or the place of a part is not one that a conversation has.
@@ -71,6 +73,8 @@ def render(messages: Iterable[Message], lay_out: LayOut, *, generation_prompt: b
         segments += _turn(message, counter)
     if generation_prompt:
         segments.append(mark(tokens.ASSISTANT))
+    elif continue_final and segments[-1].value == tokens.END:
+        segments.pop()
     return segments
 
 

@@ -119,20 +119,38 @@ class Encoder:
         """From a folder with `tokenizer.json` and `processor_config.json`."""
         return cls(Tokenizer.load(folder), ProcessorSettings.load(folder))
 
-    def encode(self, messages: Iterable[Message], generation_prompt: bool = True) -> dict[str, np.ndarray]:
+    def encode(
+        self, messages: Iterable[Message], generation_prompt: bool = True, continue_final: bool = False
+    ) -> dict[str, np.ndarray]:
         """One conversation as arrays (names, axes and types: `omnie.inputs`, without the batch axis).
+
+        Args:
+            messages: The turns, media decoded.
+            generation_prompt: End with the assistant's role token, for the model to speak.
+            continue_final: Leave the last turn open, for the model to go on with it.
 
         Raises:
             InputError: A part cannot be used, or the conversation is longer than `settings.context`; the message says which
                 part takes how many tokens.
         """
         layout = Layout(self.settings)
-        result = self._tokens(chat.render(messages, layout.add, generation_prompt=generation_prompt))
-        return self._with_positions(result, layout)
+        segments = chat.render(messages, layout.add, generation_prompt=generation_prompt, continue_final=continue_final)
+        return self.encode_segments(segments, layout)
 
-    def render(self, messages: Iterable[Message], generation_prompt: bool = True) -> str:
+    def encode_segments(self, segments: Sequence[Segment], layout: Layout) -> dict[str, np.ndarray]:
+        """Segments that were laid out with `layout`, as arrays."""
+        result = self._tokens(segments)
+        grids = [grid for _, grid in layout.images]
+        pieces = [piece.grid for _, clip in layout.clips for piece in clip]
+        result["position_ids"] = inputs.positions(result["mm_token_type_ids"], grids, pieces)
+        return result | layout.arrays()
+
+    def render(self, messages: Iterable[Message], generation_prompt: bool = True, continue_final: bool = False) -> str:
         """The conversation as a string, text escaped and media as runs of their placeholders."""
-        return chat.to_text(chat.render(messages, Layout(self.settings).add, generation_prompt=generation_prompt))
+        layout = Layout(self.settings)
+        return chat.to_text(
+            chat.render(messages, layout.add, generation_prompt=generation_prompt, continue_final=continue_final)
+        )
 
     def parse(self, source: str | Sequence[int]) -> list[Message]:
         """Messages of a rendered string or of ids; see `chat.parse`."""
@@ -168,8 +186,23 @@ class Encoder:
             hint="shorten the largest part",
         )
 
-    def _with_positions(self, result: dict[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray]:
-        grids = [grid for _, grid in layout.images]
-        pieces = [piece.grid for _, clip in layout.clips for piece in clip]
-        result["position_ids"] = inputs.positions(result["mm_token_type_ids"], grids, pieces)
-        return result | layout.arrays()
+
+PADDING = {"input_ids": tokens.ID[tokens.PAD], "mm_token_type_ids": inputs.TEXT, "position_ids": 0, "labels": IGNORE}
+"""Array with a token axis -> what stands where there is no token."""
+
+
+def collate(rows: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Encoded conversations as one batch: token axes padded on the left, features one row's after the other's."""
+    if not rows:
+        raise InputError("batch is empty", allowed="at least one conversation")
+    length = max(len(row["input_ids"]) for row in rows)
+    result = {name: np.stack([_padded(row[name], length, fill) for row in rows]) for name, fill in PADDING.items()}
+    result["attention_mask"] = np.stack([_padded(np.ones_like(row["input_ids"]), length, 0) for row in rows])
+    for name in dict.fromkeys(name for row in rows for name in row if name not in PADDING):
+        result[name] = np.concatenate([row[name] for row in rows if name in row])
+    return result
+
+
+def _padded(array: np.ndarray, length: int, fill: int) -> np.ndarray:
+    padding = [(length - len(array), 0)] + [(0, 0)] * (array.ndim - 1)
+    return np.pad(array, padding, constant_values=fill)

@@ -27,7 +27,7 @@ def fit(height: int, width: int, *, unit: int, max_pixels: int) -> tuple[int, in
     longest = max_pixels / unit
     ideal = [min(side * scale, longest) for side in (height, width)]
     choices = [sorted({max(unit, int(round_(side / unit)) * unit) for round_ in (math.floor, math.ceil)}) for side in ideal]
-    fitting = (size for size in itertools.product(*choices) if math.prod(size) <= max_pixels)
+    fitting = [(high, wide) for high, wide in itertools.product(*choices) if high * wide <= max_pixels]
     return min(fitting, key=lambda size: sum(abs(math.log(got / want)) for got, want in zip(size, ideal, strict=True)))
 
 

@@ -37,6 +37,8 @@ class Tokenizer:
                 raise CheckpointError(
                     "tokenizer lacks a special token", value=f"{token} as id {number}", hint="train it with omnie.processor"
                 )
+        backend.no_padding()
+        backend.no_truncation()
         backend.encode_special_tokens = True  # "special tokens in a text are text" in that library's words
         self.backend = backend
         self._bytes = self._byte_table()
@@ -124,5 +126,8 @@ class Tokenizer:
         letters = _byte_letters()
         table = [token.encode() for token in tokens.SPECIAL]
         for number in range(tokens.COUNT, self.backend.get_vocab_size()):
-            table.append(bytes(letters[letter] for letter in self.backend.id_to_token(number)))
+            token = self.backend.id_to_token(number)
+            if token is None or not letters.keys() >= set(token):
+                raise CheckpointError("tokenizer holds a token that is no bytes", value=f"{token} as id {number}")
+            table.append(bytes(letters[letter] for letter in token))
         return table

@@ -1,0 +1,256 @@
+"""`OmnieProcessor`: the `Encoder` for users of Transformers (`AutoProcessor`, `pipeline`, `Trainer`). No rule of its own."""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
+from transformers.processing_utils import MultiModalData
+from transformers.utils import cached_file
+
+from omnie import inputs
+from omnie.errors import CheckpointError, InputError, OptionError
+from omnie.messages import Kind
+from omnie.processor import foreign, image, tokens
+from omnie.processor.audio import mel_frames
+from omnie.processor.encode import Encoder, Layout, collate
+from omnie.processor.settings import FILE, OWN_KEYS, ProcessorSettings
+from omnie.processor.tokenizer import Backend, Tokenizer
+
+NAMES = (
+    "input_ids", "attention_mask", "mm_token_type_ids", "position_ids", "pixel_values", "image_grid_thw",
+    "pixel_values_videos", "video_grid_thw", "input_features", "audio_lengths",
+)  # fmt: skip
+FORMATS = (None, "np", "pt")
+
+
+class OmnieProcessor(ProcessorMixin):
+    """Texts, pictures, sounds and clips, or whole chats, to model inputs.
+
+    `encoder` is what it wraps. Rows of a batch are padded on the left. A string given as `text` is a rendered prompt: the
+    special tokens in it count. Text from users belongs into `apply_chat_template`, or through `omnie.processor.chat.escape`.
+
+    Args:
+        tokenizer: A tokenizer of Transformers, made by `hf_tokenizer` or `from_pretrained`.
+        settings: Fields of `ProcessorSettings`.
+    """
+
+    image_token, video_token, audio_token = tokens.IMAGE, tokens.VIDEO, tokens.AUDIO
+    image_token_id, video_token_id, audio_token_id = (tokens.ID[name] for name in (tokens.IMAGE, tokens.VIDEO, tokens.AUDIO))
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, **settings: Any):
+        self.tokenizer = tokenizer
+        self.chat_template = None  # the template is code: omnie.processor.chat
+        for key in OWN_KEYS:
+            settings.pop(key, None)
+        backend = Backend.from_str(tokenizer.backend_tokenizer.to_str())
+        self.encoder = Encoder(Tokenizer(backend), ProcessorSettings.of(settings))
+
+    @property
+    def settings(self) -> ProcessorSettings:
+        return self.encoder.settings
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return list(NAMES)
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> "OmnieProcessor":
+        """The processor around an encoder's tokenizer and settings."""
+        values = {key: value for key, value in encoder.settings.to_dict().items() if key not in OWN_KEYS}
+        return cls(hf_tokenizer(encoder.tokenizer, encoder.settings.context), **values)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "OmnieProcessor":
+        """From a folder (or a repository of the Hub) that holds `tokenizer.json` and `processor_config.json`.
+
+        Keyword arguments that `ProcessorSettings` knows replace what the folder says.
+        """
+        changes = {key: kwargs.pop(key) for key in ProcessorSettings.__dataclass_fields__ if key in kwargs}
+        found = [cached_file(str(pretrained_model_name_or_path), name, **_hub(kwargs)) for name in ("tokenizer.json", FILE)]
+        if None in found:
+            raise CheckpointError("processor files are missing", value=pretrained_model_name_or_path)
+        settings = ProcessorSettings.load(found[1]).to_dict() | changes
+        return cls.of(Encoder(Tokenizer.load(found[0]), ProcessorSettings.of(settings)))
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write `tokenizer.json`, `tokenizer_config.json` and `processor_config.json`."""
+        if push_to_hub:
+            raise OptionError("processor is not pushed to the Hub", value="push_to_hub=True", hint="upload the saved folder")
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save_pretrained(folder)
+        self.encoder.tokenizer.save(folder / "tokenizer.json")
+        self.settings.save(folder)
+        return [str(folder / name) for name in ("tokenizer.json", "tokenizer_config.json", FILE)]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.settings.to_dict()
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        videos: Any = None,
+        audio: Any = None,
+        *,
+        return_tensors: str | None = None,
+        fps: float | None = None,
+        **options: Any,
+    ) -> BatchFeature:
+        """Rendered prompts with a placeholder for each item; items of all rows in one list (or a list a row), in order.
+
+        Raises:
+            InputError: There are more placeholders than items, or more items than placeholders.
+        """
+        if text is None:
+            raise InputError("processor got no text", hint=f"pass text with {self.image_token} where the image stands")
+        check_options(options, return_tensors)
+        given: dict[Kind, Any] = {"image": images, "video": videos, "audio": audio}
+        items = {kind: _flat(kind, value, fps) for kind, value in given.items()}
+        rows = [self._row(row, items) for row in ([text] if isinstance(text, str) else text)]
+        for kind, rest in items.items():
+            if sum(1 for _ in rest):
+                raise InputError(f"more {kind} items than placeholders in the text", hint=f"write {kind}'s token for each")
+        return self._batch(rows, return_tensors)
+
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Any],
+        chat_template: str | None = None,
+        *,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        tokenize: bool = False,
+        return_dict: bool = False,
+        return_tensors: str | None = None,
+        return_assistant_tokens_mask: bool = False,
+        return_labels: bool = False,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """A chat, or a list of chats, in the content-list form, as a string or (with `tokenize`) as model inputs.
+
+        The string holds media as their runs of placeholders. With `tokenize` and without `return_dict` only the ids come
+        back, as in Transformers. `return_labels` adds `labels` (assistant turns, -100 elsewhere).
+        """
+        if chat_template is not None:
+            raise OptionError("other chat templates are not supported", value=chat_template[:40])
+        if continue_final_message and add_generation_prompt:
+            raise OptionError("continue_final_message and add_generation_prompt exclude each other")
+        check_options({**options, **(processor_kwargs or {})}, return_tensors)
+        batched = bool(conversation) and not isinstance(conversation[0], Mapping)
+        chats = [foreign.messages(one) for one in (conversation if batched else [conversation])]
+        how = {"generation_prompt": add_generation_prompt, "continue_final": continue_final_message}
+        if not tokenize:
+            rendered = [self.encoder.render(one, **how) for one in chats]
+            return rendered if batched else rendered[0]
+        rows = [self.encoder.encode(one, **how) for one in chats]
+        extra = {"assistant_masks"} if return_assistant_tokens_mask else set()
+        batch = self._batch(rows, return_tensors, extra | ({"labels"} if return_labels else set()))
+        return batch if return_dict else batch["input_ids"]
+
+    def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int, **_: Any) -> str:
+        """The run of placeholders of one image of a batch."""
+        return self.image_token * inputs.image_tokens(image_inputs["image_grid_thw"][image_idx])
+
+    def replace_audio_token(self, audio_inputs: Mapping[str, Any], audio_idx: int, **_: Any) -> str:
+        """The run of placeholders of one sound of a batch."""
+        return self.audio_token * inputs.audio_tokens(int(audio_inputs["audio_lengths"][audio_idx]))
+
+    def _get_num_multimodal_tokens(
+        self,
+        image_sizes: Sequence[Sequence[int]] | None = None,
+        video_sizes: Sequence[Sequence[int]] | None = None,
+        audio_lengths: Sequence[int] | None = None,
+        **_: Any,
+    ) -> MultiModalData:
+        """Tokens of items of which only the size is known: (height, width); (frames, height, width), all frames taken, without
+        the time stamps and the sound; samples at 16 kHz. The name is Transformers'."""
+        found: dict[str, list[int]] = {}
+        if image_sizes is not None:
+            grids = [self._grid(high, wide, self.settings.image_max_pixels) for high, wide in image_sizes]
+            found["num_image_tokens"] = [inputs.image_tokens(grid) for grid in grids]
+            found["num_image_patches"] = [rows * columns for _, rows, columns in grids]
+        if video_sizes is not None:
+            found["num_video_tokens"] = [self._video_count(*size) for size in video_sizes]
+        if audio_lengths is not None:
+            found["num_audio_tokens"] = [inputs.audio_tokens(mel_frames(length)) for length in audio_lengths]
+        return MultiModalData(**found)
+
+    def _video_count(self, frames: int, height: int, width: int) -> int:
+        _, rows, columns = self._grid(height, width, self.settings.video_max_pixels)
+        frames = min(frames, self.settings.video_max_frames)
+        return inputs.video_tokens((frames + frames % inputs.TEMPORAL_MERGE, rows, columns))
+
+    def _grid(self, height: int, width: int, max_pixels: int) -> tuple[int, int, int]:
+        return image.grid(height, width, patch=self.settings.patch, max_pixels=max_pixels)
+
+    def _row(self, text: str, items: Mapping[Kind, Iterator[Any]]) -> dict[str, Any]:
+        layout = Layout(self.settings)
+        return self.encoder.encode_segments(foreign.fill(text, items, layout.add), layout)
+
+    def _batch(self, rows: list[dict[str, Any]], return_tensors: str | None, extra: Set[str] = frozenset()) -> BatchFeature:
+        data = collate(rows)
+        if "assistant_masks" in extra:
+            data["assistant_masks"] = (data["labels"] >= 0).astype("int64")
+        return BatchFeature(
+            {name: value for name, value in data.items() if name in {*NAMES, *extra}}, tensor_type=return_tensors
+        )
+
+
+def hf_tokenizer(tokenizer: Tokenizer, context: int) -> PreTrainedTokenizerFast:
+    """The tokenizer as Transformers knows tokenizers. It takes rendered strings: special tokens in a text count."""
+    backend = Backend.from_str(tokenizer.backend.to_str())
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=tokens.BEGIN,
+        eos_token=tokens.END,
+        pad_token=tokens.PAD,
+        padding_side="left",
+        model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+ACCEPTED: dict[str, tuple[Any, ...]] = {
+    "padding": (True, False, "longest", None),
+    "padding_side": ("left", None),
+    "truncation": (False, None),
+    "add_special_tokens": (True, False, None),
+    "return_attention_mask": (True, None),
+    "return_mm_token_type_ids": (True, None),
+    "sampling_rate": (16_000, None),
+    "tools": (None, []),
+    "documents": (None, []),
+    "load_audio_from_video": (True, False),
+}
+"""Options of Transformers that change nothing here, each with the values that can be obeyed."""
+
+
+def check_options(options: Mapping[str, Any], return_tensors: str | None) -> None:
+    """Refuse what would not be obeyed."""
+    if return_tensors not in FORMATS:
+        raise OptionError("unknown tensor format", value=return_tensors, allowed="np, pt")
+    for name, value in options.items():
+        if name not in ACCEPTED:
+            raise OptionError("unknown option of the processor", value=name, allowed=", ".join(ACCEPTED))
+        if not any(value is known or value == known for known in ACCEPTED[name]):
+            allowed = ", ".join(map(repr, ACCEPTED[name]))
+            raise OptionError(f"option {name} is not supported", value=value, allowed=allowed)
+
+
+def _flat(kind: Kind, value: Any, fps: float | None) -> Iterator[Any]:
+    """Items one by one: a single one, a list, or a list of lists."""
+    if value is None:
+        return
+    if not isinstance(value, list | tuple):
+        yield foreign.media(kind, value, fps=fps)
+        return
+    for item in value:
+        yield from _flat(kind, item, fps)
+
+
+def _hub(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+    return {name: kwargs[name] for name in known if kwargs.get(name) is not None}
