@@ -3,17 +3,16 @@
     media = load("chart.png")                  # Image, Audio, Video, Document, Table or str
     pending = start("clip.mp4"); ...; pending.result()   # decodes beside the caller
 
-Importing this package is cheap: NumPy is imported with the first result, decoders only in the process that decodes.
+Importing this package costs nothing: NumPy is imported with the first result, decoders only in the process that decodes.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from omnie.media.limits import Limits
-from omnie.media.pending import Pending, load, load_all, start, start_all
-from omnie.media.source import Reference
-from omnie.messages import Part
-
 if TYPE_CHECKING:
+    from omnie.media.limits import Limits
+    from omnie.media.pending import Media, Pending, as_part, load, load_all, start, start_all
+    from omnie.media.source import Reference
     from omnie.media.types import SAMPLE_RATE, Audio, Document, Image, Page, Table, Video, Word
 
 __all__ = [
@@ -22,8 +21,8 @@ __all__ = [
     "Document",
     "Image",
     "Limits",
+    "Media",
     "Page",
-    "Part",
     "Pending",
     "Reference",
     "Table",
@@ -36,32 +35,16 @@ __all__ = [
     "start_all",
 ]
 
-
-def as_part(media: Any) -> Part:
-    """A message part whose kind is that of the media; a `str` becomes text.
-
-    Raises:
-        TypeError: `media` is nothing that `load` returns.
-    """
-    from omnie.media import types
-
-    if isinstance(media, str):
-        return Part("text", media)
-    for kind, cls in (
-        ("image", types.Image),
-        ("audio", types.Audio),
-        ("video", types.Video),
-        ("document", types.Document),
-        ("table", types.Table),
-    ):
-        if isinstance(media, cls):
-            return Part(kind, media)
-    raise TypeError(f"no media: {type(media).__name__}")
+_HOME = {
+    "limits": ("Limits",),
+    "pending": ("Media", "Pending", "as_part", "load", "load_all", "start", "start_all"),
+    "source": ("Reference",),
+    "types": ("SAMPLE_RATE", "Audio", "Document", "Image", "Page", "Table", "Video", "Word"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from omnie.media import types
-
-    return getattr(types, name)
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"omnie.media.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

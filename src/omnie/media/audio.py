@@ -1,6 +1,5 @@
 """Sounds: WAV, MP3, FLAC, Ogg, M4A and the sound tracks of clips to 16 kHz mono. Frames of video are not touched here."""
 
-import math
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -11,7 +10,7 @@ from av.error import FFmpegError
 
 from omnie.errors import MediaError
 from omnie.media.kinds import Kind
-from omnie.media.limits import Limits, damaged, empty, too_large
+from omnie.media.limits import Limits, damaged, empty, not_numbers, too_large
 from omnie.media.types import SAMPLE_RATE, Audio
 
 _SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
@@ -193,9 +192,7 @@ def _mono(frame: Any) -> np.ndarray:
     data = frame.to_ndarray()
     data = data if planar else data.reshape(-1, channels).T
     if scale == 1 and not np.isfinite(data).all():
-        raise MediaError(
-            "the sound holds samples that are not numbers", value="NaN or infinity", allowed="finite samples", hint="export it again"
-        )
+        raise not_numbers("the sound", "samples")
     offset = 128.0 if name.startswith("u8") else 0.0
     return ((data.mean(axis=0, dtype=np.float64) - offset) / scale).astype(np.float32)
 
@@ -247,8 +244,3 @@ def check_ogg(file: IO[bytes]) -> None:
     whole = page >= 0 and len(header) > 26 and len(lengths) == header[26]
     if not whole or len(tail) - page < 27 + len(lengths) + sum(lengths):
         raise damaged("the Ogg sound", "it ends within a page")
-
-
-def seconds_text(seconds: float) -> str:
-    """A length for messages."""
-    return f"{seconds:.1f} s" if math.isfinite(seconds) else "unknown"

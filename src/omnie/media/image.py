@@ -6,9 +6,8 @@ from typing import IO
 import numpy as np
 from PIL import Image as Pillow
 
-from omnie.errors import MediaError
 from omnie.media.kinds import Kind
-from omnie.media.limits import Limits, damaged, too_large
+from omnie.media.limits import Limits, damaged, not_numbers, too_large
 from omnie.media.types import Image
 
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -31,8 +30,10 @@ def decode(file: IO[bytes], kind: Kind, limits: Limits) -> Image:
             size = max(1, int(picture.width / factor)), max(1, int(picture.height / factor))
             picture.draft("RGB", size)  # a JPEG decodes at 1/2, 1/4 or 1/8 of its size for a part of the cost
             picture.load()
-            small = _on_white(picture).resize(size, Pillow.Resampling.BOX, reducing_gap=2.0) if factor > 1 else _on_white(picture)
-            return Image(np.array(_upright(picture, small)))
+            pixels = _on_white(picture)
+            if factor > 1:
+                pixels = pixels.resize(size, Pillow.Resampling.BOX, reducing_gap=2.0)
+            return Image(np.array(_upright(picture, pixels)))
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, ArithmeticError) as error:
         raise damaged(kind.title, str(error) or type(error).__name__) from error
 
@@ -63,11 +64,9 @@ def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
     """Grey levels of 16 or 32 bits to 8: by the range of the type for 16 bits, by the range of the picture beyond."""
     levels = np.asarray(picture)
     if not np.isfinite(levels).all():
-        raise MediaError(
-            "the picture holds values that are not numbers", value="NaN or infinity", allowed="finite pixels", hint="export it again"
-        )
-    low, high = (0.0, 65535.0) if 0 <= levels.min() and 255 < levels.max() <= 65535 else (float(levels.min()), float(levels.max()))
-    if picture.mode.startswith("I;16"):
+        raise not_numbers("the picture", "pixels")
+    low, high = float(levels.min()), float(levels.max())
+    if picture.mode.startswith("I;16") or (low >= 0 and 255 < high <= 65535):
         low, high = 0.0, 65535.0
     scaled = (levels.astype(np.float32) - low) * (255 / max(high - low, 1e-12))
     return Pillow.fromarray(scaled.round().astype(np.uint8))

@@ -1,4 +1,4 @@
-"""What a file is, told by its content and never by its name. Nothing is decoded here; a zip archive's table of contents is read."""
+"""What a file is, told by its content and never by its name. Nothing is decoded; of a zip archive the list of parts is read."""
 
 import codecs
 import csv
@@ -218,8 +218,8 @@ def delimiter(text: str, *, whole: bool = True) -> str | None:
     for mark in (";", "\t", ",", "|"):
         rows = _first_rows(text, mark, whole)
         columns, count = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
-        needed = 1.0 if len(rows) < 5 else 0.8
-        if len(rows) >= 2 and columns >= 2 and count >= needed * len(rows) and not _is_prose(rows, mark) and columns * count > most:
+        even = len(rows) >= 2 and columns >= 2 and count >= (1.0 if len(rows) < 5 else 0.8) * len(rows)
+        if even and columns * count > most and not _is_prose(rows, mark):
             best, most = mark, columns * count
     return best
 

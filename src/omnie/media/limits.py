@@ -1,4 +1,4 @@
-"""How much a file may cost, and the sentences in which too much or too little is refused. Standard library only; no decoding."""
+"""How much a file may cost, and the sentences in which it is refused. Standard library only; nothing is decoded here."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -71,6 +71,23 @@ def damaged(what: str, value: str) -> MediaError:
     """The error for a file that is of a known kind but does not hold together; `what` names the kind ("the PDF")."""
     return MediaError(
         f"{what} is damaged or cut off", value=value, allowed="a complete file", hint="export or download it again"
+    )
+
+
+def not_numbers(what: str, values: str) -> MediaError:
+    """The error for a file with NaN or infinite values."""
+    return MediaError(
+        f"{what} holds {values} that are not numbers",
+        value="NaN or infinity",
+        allowed=f"finite {values}",
+        hint="export it again",
+    )
+
+
+def encrypted(what: str) -> MediaError:
+    """The error for a file that asks for a password."""
+    return MediaError(
+        f"{what} is encrypted", value="it asks for a password", allowed="files without one", hint="save it without"
     )
 
 

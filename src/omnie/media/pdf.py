@@ -9,8 +9,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from omnie.errors import MediaError
-from omnie.media.limits import Limits, damaged, empty, too_large
+from omnie.media.limits import Limits, damaged, empty, encrypted, too_large
 from omnie.media.types import Document, Image, Page, Word
 
 _METRES_PER_POINT = 0.0254 / 72
@@ -56,9 +55,7 @@ def _open(file: IO[bytes]) -> pdfium.PdfDocument:
         return pdfium.PdfDocument(file)
     except pdfium.PdfiumError as error:
         if getattr(error, "err_code", None) in (pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY):
-            raise MediaError(
-                "the PDF is encrypted", value="it asks for a password", allowed="documents without one", hint="save it without"
-            ) from error
+            raise encrypted("the PDF") from error
         raise damaged("the PDF", str(error)) from error
 
 

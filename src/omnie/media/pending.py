@@ -1,6 +1,7 @@
 """Starting the process that decodes, and taking its results: `start`, `load` and their forms for several files.
 
-Decoding runs beside the caller, who may import torch meanwhile. Nothing has a name in the file system, so nothing is left behind.
+Decoding runs beside the caller, who may import torch meanwhile. Nothing gets a name in the file system, so nothing is left
+behind. No decoder is imported here.
 """
 
 import contextlib
@@ -12,20 +13,25 @@ import sys
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from omnie.errors import MediaError
 from omnie.media.limits import Limits
 from omnie.media.source import Reference, Source, anonymous_file, open_source
+from omnie.messages import Kind, Part
 
 if TYPE_CHECKING:
-    from omnie.media.wire import Media
+    from omnie.media.types import Audio, Document, Image, Table, Video
+
+    Media = Image | Audio | Video | Document | Table | str
+else:
+    Media = Any  # NumPy is not worth importing for a name
 
 _GRACE_SECONDS = 5.0
 """How much longer than the child's own alarm the parent waits before it ends the child."""
 
 
-def load(reference: Reference, *, limits: Limits | None = None, audio: bool = True) -> "Media":
+def load(reference: Reference, *, limits: Limits | None = None, audio: bool = True) -> Media:
     """Decode a file in a child process and wait for it.
 
     Args:
@@ -42,7 +48,7 @@ def load(reference: Reference, *, limits: Limits | None = None, audio: bool = Tr
     return start(reference, limits=limits, audio=audio).result()
 
 
-def load_all(references: Sequence[Reference], *, limits: Limits | None = None, audio: bool = True) -> "list[Media]":
+def load_all(references: Sequence[Reference], *, limits: Limits | None = None, audio: bool = True) -> list[Media]:
     """`load` for several files in one child process, in order. The first file that cannot be used raises."""
     return [pending.result() for pending in start_all(references, limits=limits, audio=audio)]
 
@@ -56,9 +62,7 @@ def start(reference: Reference, *, limits: Limits | None = None, audio: bool = T
     return start_all([reference], limits=limits, audio=audio)[0]
 
 
-def start_all(
-    references: Sequence[Reference], *, limits: Limits | None = None, audio: bool = True
-) -> "list[Pending]":
+def start_all(references: Sequence[Reference], *, limits: Limits | None = None, audio: bool = True) -> "list[Pending]":
     """Begin to decode several files one after the other in one child process; as `start`."""
     limits = limits or Limits()
     sources: list[Source] = []
@@ -72,13 +76,34 @@ def start_all(
     return [Pending(child, index) for index in range(len(sources)) if child]
 
 
+def as_part(media: Media) -> Part:
+    """A message part whose kind is that of the media; a `str` becomes text.
+
+    Raises:
+        TypeError: `media` is nothing that `load` returns.
+    """
+    from omnie.media import types
+
+    kinds: dict[type, Kind] = {
+        str: "text",
+        types.Image: "image",
+        types.Audio: "audio",
+        types.Video: "video",
+        types.Document: "document",
+        types.Table: "table",
+    }
+    if type(media) not in kinds:
+        raise TypeError(f"no media: {type(media).__name__}")
+    return Part(kinds[type(media)], media)
+
+
 class Pending:
     """A file that is being decoded."""
 
     def __init__(self, child: "_Child", index: int):
         self._child, self._index = child, index
 
-    def result(self) -> "Media":
+    def result(self) -> Media:
         """Wait for the decoded media; may be called again.
 
         Raises:
@@ -112,10 +137,10 @@ class _Child:
             "sources": [[source.descriptor, source.name, source.size] for source in sources],
         }
         with contextlib.suppress(BrokenPipeError):  # a child that is already gone says why by how it ended
-            self.process.stdin.write(json.dumps(job).encode() + b"\n")
-            self.process.stdin.flush()
+            _stdin(self.process).write(json.dumps(job).encode() + b"\n")
+            _stdin(self.process).flush()
 
-    def result(self, index: int) -> "Media":
+    def result(self, index: int) -> Media:
         if self.outcome is None:
             try:
                 self.outcome = self._wait()
@@ -126,9 +151,10 @@ class _Child:
             raise outcome
         return outcome
 
-    def _wait(self) -> "list[Media | MediaError]":
+    def _wait(self) -> list[Media | MediaError]:
         if not self.close.alive:
-            return [self._failure("the decoding was cancelled", "a call that is waited for", "start it again")] * len(self.names)
+            cancelled = self._failure("the decoding was cancelled", "a decoding that is waited for", "start it again")
+            return [cancelled] * len(self.names)
         try:
             status = self.process.wait(self.limits.decode_seconds * len(self.names) + _GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -146,8 +172,8 @@ class _Child:
     def _died(self, status: int) -> MediaError:
         limits = self.limits
         if status in (-signal.SIGALRM, -signal.SIGXCPU):
-            allowed = f"{limits.decode_seconds:g} s"
-            return self._failure("the file takes too long to decode", allowed, "shorten it, or raise the limit 'decode_seconds'")
+            hint = "shorten it, or raise the limit 'decode_seconds'"
+            return self._failure("the file takes too long to decode", f"{limits.decode_seconds:g} s", hint)
         # Libraries that run out of memory abort; which of the two it was cannot be told apart.
         allowed = f"an undamaged file that decodes in {limits.memory_bytes:,} bytes"
         return self._failure("the file made its decoder fail", allowed, "make it smaller, or export it again")
@@ -172,9 +198,14 @@ def _spawn(descriptors: list[int]) -> "subprocess.Popen[bytes]":
     )
 
 
+def _stdin(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    assert process.stdin is not None
+    return process.stdin
+
+
 def _end(process: "subprocess.Popen[bytes]", output: int) -> None:
     process.kill()
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
+        _stdin(process).close()
     process.wait()
     os.close(output)

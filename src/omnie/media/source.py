@@ -89,9 +89,8 @@ def _from_path(name: str, limits: Limits) -> Source:
 
 def _check(status: os.stat_result, name: str, limits: Limits) -> int:
     if not stat.S_ISREG(status.st_mode):
-        raise MediaError(
-            "this is not a regular file", value=f"{name}: {_NODE[stat.S_IFMT(status.st_mode)]}", allowed=ACCEPTED, hint="give a file"
-        )
+        found = _NODE.get(stat.S_IFMT(status.st_mode), "something else")
+        raise MediaError("this is not a regular file", value=f"{name}: {found}", allowed=ACCEPTED, hint="give a file")
     return _check_size(status.st_size, name, limits)
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from omnie.errors import MediaError
 from omnie.media.kinds import HEAD_BYTES, delimiter, text_encoding, unreadable
-from omnie.media.limits import Limits, damaged, empty, too_large
+from omnie.media.limits import Limits, damaged, empty, encrypted, too_large
 from omnie.media.types import Table
 
 _ZIP_ENTRIES = 5000
@@ -86,9 +86,7 @@ def _check_zip(file: IO[bytes], limits: Limits) -> None:
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
     if any(entry.flag_bits & 1 for entry in entries):
-        raise MediaError(
-            "the XLSX workbook is encrypted", value="it asks for a password", allowed="files without one", hint="save it without"
-        )
+        raise encrypted("the XLSX workbook")
     total = sum(entry.file_size for entry in entries)
     if len(entries) > _ZIP_ENTRIES or total > min(limits.zip_bytes, max(16 << 20, size * limits.zip_ratio)):
         raise too_large(
