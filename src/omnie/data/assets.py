@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omnie.data import things
 from omnie.data.example import Split
 from omnie.errors import InputError, OmnieError
 
@@ -31,7 +32,7 @@ REQUIRED = "ABCXYZabcxyz0123456789ÄÖÜäöüßéè€%°–-+.,:;!?()/&'\"„�
 
 @dataclass(frozen=True)
 class Asset:
-    """One family of `assets.toml`. `sort` is "font" or "emoji"; `kind` is a font's class, or an emoji file's format."""
+    """One family of `assets.toml`. `sort` is "font" or "emoji"; `kind` a font's class, or emoji in "colour" or as "outline"."""
 
     sort: str
     family: str
@@ -40,7 +41,7 @@ class Asset:
     licence: str
     package: str
     version: str
-    files: str = ""
+    files: str
     credit: str = ""
 
     @property
@@ -65,8 +66,8 @@ def manifest() -> dict:
 @functools.cache
 def assets(sort: str) -> tuple[Asset, ...]:
     """Every family of a sort ("font" or "emoji"), in the manifest's order."""
-    defaults = {"files": manifest()["rules"]["font_files"]} if sort == "font" else {}
-    return tuple(Asset(**{"sort": sort, **defaults, **row}) for row in manifest().get(sort, []))
+    files = manifest()["rules"][f"{sort}_files"]
+    return tuple(Asset(**{"sort": sort, "files": files, **row}) for row in manifest()[sort])
 
 
 def fetched(asset: Asset, root: Path = FOLDER) -> bool:
@@ -163,7 +164,14 @@ def _convert_fonts(asset: Asset, packed: tarfile.TarFile, fresh: Path) -> None:
         font.save(fresh / f"{style}.ttf")
 
 
-_CONVERT: dict[str, Callable[[Asset, tarfile.TarFile, Path], None]] = {"font": _convert_fonts}
+def _convert_emoji(asset: Asset, packed: tarfile.TarFile, fresh: Path) -> None:
+    """`<thing>--<icon>.png` files, one for every icon of a thing that the set has."""
+    for entry in _members(asset, packed):
+        for thing, icon, picture in things.icons(json.load(packed.extractfile(entry))):
+            picture.save(fresh / f"{thing}--{icon}.png")
+
+
+_CONVERT: dict[str, Callable[[Asset, tarfile.TarFile, Path], None]] = {"font": _convert_fonts, "emoji": _convert_emoji}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

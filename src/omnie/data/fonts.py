@@ -82,8 +82,8 @@ def _weighted(rng: np.random.Generator, shares: dict) -> Any:
     for item, share in shares.items():
         left -= share
         if left <= 0:
-            break
-    return item
+            return item
+    return next(iter(shares))
 
 
 @functools.lru_cache(maxsize=2048)
