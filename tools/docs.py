@@ -1,4 +1,4 @@
-"""Writes what the documents copy from the thing itself: the command reference and the README's scores. `--check` only compares."""
+"""Writes what the documents copy from the thing itself: commands, and the README's scores. `--check` only compares."""
 
 import json
 import re

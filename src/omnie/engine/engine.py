@@ -1,10 +1,10 @@
 """One request at a time through the model: prefill, then decode with the KV cache. Token ids in and out; no text here."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 
+from omnie.engine.cache import KeyValueCache
 from omnie.engine.request import Request
 from omnie.engine.sampler import Sampler
 from omnie.errors import InputError
@@ -43,22 +43,20 @@ class Engine:
 
     def _steps(self, request: Request) -> Iterator[int]:
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
-        inputs, cache = self._prompt(request), None
-        position = int(request.inputs["position_ids"].max())
+        cache = KeyValueCache(request.length + self.room(request))
+        inputs, position = self._prompt(request), int(request.inputs["position_ids"].max())
         for _ in range(self.room(request)):
-            logits_V, cache = self._forward(inputs, cache)
-            token = sample(logits_V)
+            token = sample(self._forward(inputs, cache))
             if token in request.stop:
                 return
             yield token
             position += 1
             inputs = self._next(token, position)
 
-    def _forward(self, inputs: dict[str, torch.Tensor], cache: Any) -> tuple[torch.Tensor, Any]:
-        """The last token's logits [V] and the cache grown by `inputs`."""
+    def _forward(self, inputs: dict[str, torch.Tensor], cache: KeyValueCache) -> torch.Tensor:
+        """The last token's logits [V]; the cache grows by `inputs`."""
         with torch.inference_mode():
-            output = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return output.logits[0, -1], output.past_key_values
+            return self.model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[0, -1]
 
     def _prompt(self, request: Request) -> dict[str, torch.Tensor]:
         device = next(self.model.parameters()).device

@@ -1,0 +1,114 @@
+"""The decode loop on the toy model: cached equals uncached, and every way in which generation ends."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnie.engine.cache import KeyValueCache
+from omnie.engine.engine import Engine
+from omnie.engine.request import Request, SamplingOptions
+from omnie.errors import InputError
+from omnie.inputs import IMAGE, positions
+from omnie.model.config import architecture
+from omnie.model.omni import Omni
+
+LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def model() -> Omni:
+    """A toy with weights large enough that its answers vary."""
+    torch.manual_seed(0)
+    toy = Omni(architecture("toy"))
+    for parameter in toy.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return toy.eval()
+
+
+def prompt(picture: bool = False) -> dict[str, np.ndarray]:
+    """24 tokens; with `picture`, six of them are a picture of 4 x 6 patches."""
+    random = np.random.default_rng(1)
+    ids, types = random.integers(32, 1024, LENGTH), np.zeros(LENGTH, dtype=np.int64)
+    if not picture:
+        return {"input_ids": ids, "mm_token_type_ids": types, "position_ids": positions(types, [], [])}
+    types[5:11] = IMAGE
+    grid = np.array([[1, 4, 6]])
+    pixels = random.normal(size=(24, 3 * 16 * 16)).astype(np.float32)
+    media = {"pixel_values": pixels, "image_grid_thw": grid}
+    return {"input_ids": ids, "mm_token_type_ids": types, "position_ids": positions(types, grid.tolist(), [])} | media
+
+
+def generate(model, inputs, *, stop=(), context=4096, **options) -> list[int]:
+    request = Request(inputs, SamplingOptions(**options), frozenset(stop))
+    return list(Engine(model, context=context).generate(request))
+
+
+def uncached(model, inputs, count: int) -> list[int]:
+    """The largest logit, `count` times, the whole sequence through the model each time."""
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    ids, types, where = (tensors.pop(name)[None] for name in ("input_ids", "mm_token_type_ids", "position_ids"))
+    for _ in range(count):
+        with torch.inference_mode():
+            token = model(ids, where, mm_token_type_ids=types, **tensors).logits[:, -1].argmax(-1, keepdim=True)
+        ids, types = torch.cat([ids, token], 1), torch.cat([types, torch.zeros_like(token)], 1)
+        where = torch.cat([where, (where.max() + 1).expand(1, 1, 3)], 1)
+    return ids[0, LENGTH:].tolist()
+
+
+@pytest.mark.parametrize("picture", [False, True], ids=["text", "picture"])
+def test_cached_greedy_equals_the_loop_without_a_cache(model, picture):
+    tokens = generate(model, prompt(picture), max_tokens=12)
+    assert tokens == uncached(model, prompt(picture), 12)
+    assert len(set(tokens)) > 3
+
+
+def test_the_picture_matters(model):
+    other = prompt(picture=True)
+    other["pixel_values"] = other["pixel_values"][::-1].copy()
+    assert generate(model, other, max_tokens=12) != generate(model, prompt(picture=True), max_tokens=12)
+
+
+def test_a_seed_reproduces_an_answer(model):
+    first, again, other = (generate(model, prompt(), max_tokens=8, temperature=1.5, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(model):
+    free = generate(model, prompt(), max_tokens=12)
+    stop = free[4]
+    assert generate(model, prompt(), max_tokens=12, stop=[stop]) == free[: free.index(stop)]
+
+
+def test_the_repetition_penalty_reaches_the_loop(model):
+    tokens = generate(model, prompt(), max_tokens=40, repetition_penalty=10.0)
+    free = generate(model, prompt(), max_tokens=40)
+    assert len(set(tokens)) > len(set(free))
+
+
+def test_generation_ends_with_the_context(model):
+    assert len(generate(model, prompt(), max_tokens=12, context=LENGTH + 5)) == 5
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused_before_any_work(model):
+    with pytest.raises(InputError, match="24 tokens .allowed: fewer than 24"):
+        generate(model, prompt(), context=LENGTH)
+
+
+def test_no_step_is_computed_ahead(model):
+    calls = []
+    handle = model.register_forward_hook(lambda *_: calls.append(1))
+    tokens = Engine(model, context=4096).generate(Request(prompt(), SamplingOptions(max_tokens=10)))
+    assert calls == []
+    next(tokens), next(tokens)
+    handle.remove()
+    assert len(calls) == 2
+
+
+def test_the_cache_returns_everything_appended():
+    cache, parts = KeyValueCache(7), [torch.randn(1, 2, length, 4) for length in (4, 1, 2)]
+    for part in parts:
+        for layer in range(2):
+            keys, values = cache.update(part, -part, layer)
+    assert torch.equal(keys, torch.cat(parts, 2)) and torch.equal(values, -keys)
+    assert cache.length == 7
