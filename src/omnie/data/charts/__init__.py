@@ -21,4 +21,6 @@ def picture(rng: np.random.Generator, split: Split, chart: Chart) -> tuple[np.nd
     return draw.render(chart, style).pixels, style.names
 
 
-GENERATORS: dict[str, Generator] = {f"charts.{name}": partial(questions.example, f"charts.{name}", picture) for name in questions.MAKERS}
+GENERATORS: dict[str, Generator] = {
+    f"charts.{name}": partial(questions.example, f"charts.{name}", picture) for name in questions.MAKERS
+}

@@ -1,8 +1,11 @@
 """The words and numbers of charts: topics, category names, titles, value shapes. No pixels and no questions here."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
+
+from omnie.data import words
 
 RESERVED_TITLES = frozenset({"Umsatz 2024", "Quarterly revenue 2024", "Besucher der Bibliothek"})
 """Titles of the files in `examples/`: no chart that is drawn here ever carries one of them."""
@@ -65,7 +68,10 @@ NAMES: dict[str, dict[str, str]] = {
     },
 }
 
-GROUP_WORDS = {"de": ("Gruppe", "Team", "Werk", "Typ", "Zone", "Modell"), "en": ("Group", "Team", "Plant", "Type", "Zone", "Model")}
+GROUP_WORDS = {
+    "de": ("Gruppe", "Team", "Werk", "Typ", "Zone", "Modell"),
+    "en": ("Group", "Team", "Plant", "Type", "Zone", "Model"),
+}
 
 TOPICS: dict[str, str] = {
     "de": "Umsatz Gewinn Besucher Temperatur Niederschlag Verkäufe Mitglieder Energieverbrauch Preise Einwohner Bewertung Punkte "
@@ -89,12 +95,43 @@ TITLE_PATTERNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 KINDS_OF = {
-    "de": ("Monat", "Region", "Jahr", "Stadt", "Land", "Woche", "Abteilung", "Person", "Produkt", "Tag", "Quartal", "Haushalt", "Filiale"),
-    "en": ("month", "region", "year", "city", "country", "week", "team", "person", "product", "day", "quarter", "household", "branch"),
+    "de": (
+        "Monat",
+        "Region",
+        "Jahr",
+        "Stadt",
+        "Land",
+        "Woche",
+        "Abteilung",
+        "Person",
+        "Produkt",
+        "Tag",
+        "Quartal",
+        "Haushalt",
+        "Filiale",
+    ),
+    "en": (
+        "month",
+        "region",
+        "year",
+        "city",
+        "country",
+        "week",
+        "team",
+        "person",
+        "product",
+        "day",
+        "quarter",
+        "household",
+        "branch",
+    ),
 }
 
 UNITS = ("€", "$", "kg", "t", "km", "m", "mm", "h", "min", "s", "°C", "kWh", "MWh", "l", "ha", "GB", "ms", "dB", "Pa")
-COUNT_UNITS = {"de": ("Anzahl", "Stück", "Tsd. €", "Mio. €", "Wert", "Punkte"), "en": ("Count", "Units", "thousand $", "million $", "Value", "Points")}
+COUNT_UNITS = {
+    "de": ("Anzahl", "Stück", "Tsd. €", "Mio. €", "Wert", "Punkte"),
+    "en": ("Count", "Units", "thousand $", "million $", "Value", "Points"),
+}
 
 
 @dataclass(frozen=True)
@@ -140,20 +177,45 @@ def unordered(rng: np.random.Generator, language: str, n: int) -> Categories:
         names = [f"{names[0].split()[0]} {name.split()[1]}" for name in names]
     elif draw < 0.13:
         names = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(first := int(rng.integers(20))) : first + n])
-    elif draw < 0.3:
-        names = _mixed(rng, language, n)
+    elif draw < 0.25:
+        names = some(rng, _every_name(language), n)
+    elif draw < 0.4:
+        names = _unfamiliar(rng, language, n)
     else:
         names = some(rng, choice(rng, list(NAMES[language].values())).split(), n)
     return Categories(tuple(names), False, choice(rng, KINDS_OF[language]).capitalize())
 
 
-def _mixed(rng: np.random.Generator, language: str, n: int) -> list[str]:
-    every = sorted({word for words in NAMES[language].values() for word in words.split()})
-    return some(rng, every, n)
+@functools.cache
+def _every_name(language: str) -> tuple[str, ...]:
+    return tuple(sorted({word for names in NAMES[language].values() for word in names.split()}))
+
+
+def _unfamiliar(rng: np.random.Generator, language: str, n: int) -> list[str]:
+    """Different short names: products, surnames, places, or words that no list holds."""
+    kind = choice(rng, ("products", "surnames", "cities", "countries", "names", "nouns", ""))
+    found: dict[str, None] = {}
+    while len(found) < n:
+        name = (words.word(rng, language, kind) if kind else words.made_up(rng)).capitalize()
+        if len(name) < 12 and name.casefold() not in map(str.casefold, found):
+            found[name] = None
+    return list(found)
 
 
 def title(rng: np.random.Generator, language: str) -> str:
-    """A title of one to about five words; never a reserved one."""
+    """A title of one to about six words; never a reserved one."""
+    draw = rng.random()
+    made = words.title(rng, language) if draw < 0.45 else _words(rng, language) if draw < 0.57 else _pattern(rng, language)
+    return title(rng, language) if made in RESERVED_TITLES or len(made) > 38 else made
+
+
+def _words(rng: np.random.Generator, language: str) -> str:
+    """Words that do not follow from one another, so that a title is read and not guessed."""
+    text = words.phrase(rng, language, int(rng.integers(1, 4)))
+    return text[0].upper() + text[1:]
+
+
+def _pattern(rng: np.random.Generator, language: str) -> str:
     topics, kinds = TOPICS[language].split(), KINDS_OF[language]
     year = int(rng.integers(1980, 2036))
     pools = list(NAMES[language].values())
@@ -162,8 +224,7 @@ def title(rng: np.random.Generator, language: str) -> str:
         "k": choice(rng, kinds), "w": choice(rng, choice(rng, pools).split()), "w2": choice(rng, choice(rng, pools).split()),
         "n": int(rng.integers(1, 30)), "p": choice(rng, NAMES[language]["person"].split()),
     }  # fmt: skip
-    made = choice(rng, TITLE_PATTERNS[language]).format(**fields)
-    return title(rng, language) if made in RESERVED_TITLES else made
+    return choice(rng, TITLE_PATTERNS[language]).format(**fields)
 
 
 SHAPES = ("rising", "falling", "constant", "fluctuating")

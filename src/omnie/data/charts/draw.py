@@ -9,9 +9,8 @@ from omnie.data.charts.sheet import Box, Point, Sheet, width
 from omnie.data.charts.spec import Chart
 from omnie.data.charts.styles import Style
 
-PAD = 5
 SAMPLE = 18
-"""Pixels around everything, and the width of a legend's sample."""
+"""The width of a legend's sample in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,9 @@ def render(chart: Chart, style: Style) -> Drawing:
     """Draw a chart. The picture grows beyond `style.size` only where its title would not fit."""
     style = _fit_title(chart, style)
     sheet = Sheet(style.size, style.background, style.scale, style.text_scaled)
-    left, top, right, bottom = PAD, PAD, style.size[0] - PAD, style.size[1] - PAD
+    left, top, right, bottom = style.pad, style.pad, style.size[0] - style.pad, style.size[1] - style.pad
+    if style.border:
+        sheet.box((0, 0, *style.size), None, style.axis)
     title_height = style.title_px + 7 if chart.title else 0
     if style.title == "bottom":
         bottom -= title_height
@@ -55,9 +56,9 @@ def render(chart: Chart, style: Style) -> Drawing:
 def _fit_title(chart: Chart, style: Style) -> Style:
     """A smaller title, or a wider picture, where the title is longer than the picture."""
     px, (wide, high) = style.title_px, style.size
-    while px > 10 and width(chart.title, style.title_face, px) > wide - 2 * PAD:
+    while px > 10 and width(chart.title, style.title_face, px) > wide - 2 * style.pad:
         px -= 1
-    needed = int(width(chart.title, style.title_face, px)) + 2 * PAD + 2
+    needed = int(width(chart.title, style.title_face, px)) + 2 * style.pad + 2
     return replace(style, title_px=px, size=(max(wide, needed), high))
 
 
@@ -65,9 +66,9 @@ def _title(sheet: Sheet, chart: Chart, style: Style, plot: Box) -> None:
     wide, high = style.size
     length = width(chart.title, style.title_face, style.title_px)
     middle = (plot[0] + plot[2]) / 2 if style.title == "centre" else wide / 2
-    x = {"left": plot[0], "figure left": PAD}.get(style.title, middle - length / 2)
-    x = min(max(x, PAD), wide - PAD - length)
-    y = high - PAD - style.title_px / 2 if style.title == "bottom" else PAD + style.title_px / 2
+    x = {"left": plot[0], "figure left": style.pad}.get(style.title, middle - length / 2)
+    x = min(max(x, style.pad), wide - style.pad - length)
+    y = high - style.pad - style.title_px / 2 if style.title == "bottom" else style.pad + style.title_px / 2
     sheet.text((x, y), chart.title, style.title_face, style.title_px, style.ink, "lm")
 
 
@@ -84,7 +85,7 @@ def _legend_place(chart: Chart, style: Style, entries: list[str]) -> Style:
     """The style with a legend place that works: no rows wider than the picture, nothing inside a pie or over horizontal bars."""
     if (chart.is_pie or chart.kind == "barh") and style.legend.startswith("inside"):
         style = replace(style, legend="right")
-    if style.legend in ("top", "bottom") and _legend_size(style, entries)[0] > style.size[0] - 2 * PAD:
+    if style.legend in ("top", "bottom") and _legend_size(style, entries)[0] > style.size[0] - 2 * style.pad:
         style = replace(style, legend="right")
     return style
 
@@ -96,7 +97,9 @@ def _legend_size(style: Style, entries: list[str]) -> tuple[float, float]:
     return max(lengths) + 4, len(entries) * (style.label_px + 4) + 4
 
 
-def _legend(sheet: Sheet, chart: Chart, style: Style, entries: list[str], plot: Box, outside: tuple[float, float, float]) -> None:
+def _legend(
+    sheet: Sheet, chart: Chart, style: Style, entries: list[str], plot: Box, outside: tuple[float, float, float]
+) -> None:
     wide, high = _legend_size(style, entries)
     right, top, bottom = outside
     left, y = {
@@ -130,7 +133,7 @@ def _cartesian(sheet: Sheet, chart: Chart, style: Style, area: Box, legend_heigh
     """Draw the axes and marks of a chart with a value axis; the plot area and the anchors."""
     left, top, right, bottom = area
     inside = legend_height if style.legend.startswith("inside") else 0
-    labels = style.label_px + 3 if chart.labelled else 0
+    labels = style.label_px * (3 if len(chart.series) > 1 else 1) + 3 if chart.labelled else 0
     headroom = min((inside + labels) / max(bottom - top - 40, 60), 0.8)
     if chart.kind == "barh":
         headroom = 0.18 if chart.labelled else 0.0
@@ -150,22 +153,32 @@ def _upright(sheet: Sheet, chart: Chart, style: Style, area: Box, scale: axes.Ax
     px = style.label_px
     gap = 7 if style.ticks == "out" else 4
     over = chart.y_title and style.slanted == 30
-    top += px + 5 if over else px / 2 if not chart.title or style.title == "bottom" else 2
+    top += 1.5 * px + 6 if over else px / 2 if not chart.title or style.title == "bottom" else 2
     left += _longest(texts, style) + gap + (px + 6 if chart.y_title and not over else 0)
     bottom -= px + 6 if chart.x_title else 0
     points = chart.kind == "scatter"
     across = axes.axis(*_reach(chart), 5, False) if points else None
-    names = axes.tick_texts(chart, replace(style, numbers="plain"), across.ticks, axes.decimals(across.step)) if across else chart.categories
+    names = (
+        axes.tick_texts(chart, replace(style, numbers="plain"), across.ticks, axes.decimals(across.step))
+        if across
+        else chart.categories
+    )
     slot = (right - left) / len(names)
     turned = 0 if _longest(names, style) < slot - 3 else style.slanted
-    bottom -= gap + (px if not turned else _longest(names, style) * (1.0 if turned == 90 else 0.75 if turned == 45 else 0.55) + px * 0.6)
-    right -= max(_longest(names[-1:], style) / 2 - (0 if across or (chart.kind == "line" and style.edge_to_edge) else slot / 2) - 2, 2)
+    bottom -= gap + (
+        px if not turned else _longest(names, style) * (1.0 if turned == 90 else 0.75 if turned == 45 else 0.55) + px * 0.6
+    )
+    right -= max(
+        _longest(names[-1:], style) / 2 - (0 if across or (chart.kind == "line" and style.edge_to_edge) else slot / 2) - 2, 2
+    )
     plot = (left, top, right, bottom)
     ys = [bottom - scale.share(tick) * (bottom - top) for tick in scale.ticks]
     xs = [left + across.share(t) * (right - left) for t in across.ticks] if across else marks.centres(chart, style, left, right)
     sheet.box(plot, style.panel)
     axes.grid(sheet, style, plot, ys, xs, True)
-    anchors = marks.points(sheet, chart, style, plot, scale, across) if across else marks.upright(sheet, chart, style, plot, scale)
+    anchors = (
+        marks.points(sheet, chart, style, plot, scale, across) if across else marks.upright(sheet, chart, style, plot, scale)
+    )
     axes.frame(sheet, style, plot, ys, xs)
     for y, text in zip(ys, texts, strict=True):
         sheet.text((left - gap, y), text, style.face, px, style.ink, "rm")
@@ -214,6 +227,6 @@ def _axis_titles(sheet: Sheet, chart: Chart, style: Style, plot: Box, area: Box,
     if upright:
         sheet.text(((plot[0] + plot[2]) / 2, area[3] - px / 2), upright, style.face, px, style.ink, "mm")
     if side and over:
-        sheet.text((area[0], plot[1] - px / 2 - 5), side, style.face, px, style.ink, "lm")
+        sheet.text((area[0], plot[1] - px - 6), side, style.face, px, style.ink, "lm")
     elif side:
         sheet.text((area[0] + px / 2, (plot[1] + plot[3]) / 2), side, style.face, px, style.ink, "mm", 90)

@@ -57,7 +57,8 @@ def upright(sheet: Sheet, chart: Chart, style: Style, plot: Box, scale: Axis) ->
         _bar(sheet, chart, style, series, category, (near, min(end, zero), far, max(end, zero)))
         anchors[series, category] = ((near + far) / 2, end)
         if chart.labelled:
-            _bar_label(sheet, chart, style, (series, category), (near + far) / 2, end, abs(zero - end))
+            room = (far - near) * (1.1 if len(chart.series) > 1 else 1 / style.bar_share)
+            _bar_label(sheet, chart, style, (series, category), (near + far) / 2, end, abs(zero - end), room)
     if scale.low < 0:
         sheet.line([(left, zero), (right, zero)], style.axis)
     return anchors
@@ -70,13 +71,19 @@ def _bar(sheet: Sheet, chart: Chart, style: Style, series: int, category: int, b
         sheet.hatch(box, HATCHES[1 + (series if len(chart.series) > 1 else 0)], _readable(colour))
 
 
-def _bar_label(sheet: Sheet, chart: Chart, style: Style, key: tuple[int, int], x: float, end: float, height: float) -> None:
+def _bar_label(
+    sheet: Sheet, chart: Chart, style: Style, key: tuple[int, int], x: float, end: float, height: float, room: float
+) -> None:
+    """The number above (or inside) a vertical bar, turned upright where it is wider than its `room`."""
     value = chart.series[key[0]].values[key[1]]
-    text, px = _value_text(chart, style, value), style.label_px
-    if style.label_inside and height > px + 6 and not style.hatched and len(chart.series) == 1:
-        sheet.text((x, end + (px / 2 + 3) * (1 if value > 0 else -1)), text, style.face, px, _readable(_colour(chart, style, *key)))
+    text, px, up = _value_text(chart, style, value), style.label_px, 1 if value > 0 else -1
+    length = width(text, style.face, px)
+    if length > room:
+        sheet.text((x, end - up * (length / 2 + 4)), text, style.face, px, style.ink, "mm", 90)
+    elif style.label_inside and height > px + 6 and not style.hatched and len(chart.series) == 1:
+        sheet.text((x, end + up * (px / 2 + 3)), text, style.face, px, _readable(_colour(chart, style, *key)))
     else:
-        sheet.text((x, end - (px / 2 + 3) * (1 if value > 0 else -1)), text, style.face, px, style.ink)
+        sheet.text((x, end - up * (px / 2 + 3)), text, style.face, px, style.ink)
 
 
 def sideways(sheet: Sheet, chart: Chart, style: Style, plot: Box, scale: Axis) -> Anchors:
@@ -119,7 +126,14 @@ def points(sheet: Sheet, chart: Chart, style: Style, plot: Box, scale: Axis, acr
     anchors = {}
     for category, (name, value) in enumerate(zip(chart.categories, chart.series[0].values, strict=True)):
         point = (left + across.share(float(name)) * (right - left), bottom - scale.share(value) * (bottom - top))
-        marker(sheet, style.markers[0] if style.markers else "circle", point, 3.0 + style.line_px / 2, style.colours[0], style.panel)
+        marker(
+            sheet,
+            style.markers[0] if style.markers else "circle",
+            point,
+            3.0 + style.line_px / 2,
+            style.colours[0],
+            style.panel,
+        )
         anchors[0, category] = point
     return anchors
 
@@ -152,10 +166,19 @@ def sample(sheet: Sheet, chart: Chart, style: Style, index: int, at: Point, leng
     if chart.kind == "line":
         sheet.line([(x, y), (x + length, y)], style.colours[index], style.line_px, DASHES[index] if style.dashed else ())
         if style.markers:
-            marker(sheet, style.markers[index], (x + length / 2, y), style.line_px + 2.5, style.colours[index], style.background)
+            marker(
+                sheet, style.markers[index], (x + length / 2, y), style.line_px + 2.5, style.colours[index], style.background
+            )
         return
     if chart.kind == "scatter":
-        marker(sheet, style.markers[0] if style.markers else "circle", (x + length / 2, y), 4, style.colours[index], style.background)
+        marker(
+            sheet,
+            style.markers[0] if style.markers else "circle",
+            (x + length / 2, y),
+            4,
+            style.colours[index],
+            style.background,
+        )
         return
     half = style.label_px * 0.38
     box = (x if style.legend_box else x + length - 2.4 * half, y - half, x + length, y + half)
@@ -213,7 +236,11 @@ def _wedge_labels(sheet: Sheet, style: Style, texts: list[str], middles: list[fl
     """Names around the pie, pushed apart on each side until none covers another."""
     apart = style.label_px + 2
     for side in (1, -1):
-        own = [(centre[1] + (radius + 8) * math.sin(m), m, text) for text, m in zip(texts, middles, strict=True) if (math.cos(m) >= 0) == (side > 0)]
+        own = [
+            (centre[1] + (radius + 8) * math.sin(m), m, text)
+            for text, m in zip(texts, middles, strict=True)
+            if (math.cos(m) >= 0) == (side > 0)
+        ]
         own.sort()
         heights = [y for y, _, _ in own]
         for i in range(1, len(heights)):

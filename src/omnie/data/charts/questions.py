@@ -41,7 +41,9 @@ def example(skill: str, draw: Draw, rng: np.random.Generator, split: Split) -> E
         continue
     chart, question, answer, scoring, template = made
     pixels, families = draw(rng, split, chart)
-    return Example(skill, (Part("image", Image(pixels)), text(question)), answer, scoring, families={**families, "template": template})
+    return Example(
+        skill, (Part("image", Image(pixels)), text(question)), answer, scoring, families={**families, "template": template}
+    )
 
 
 def _kind(rng: np.random.Generator, *without: str) -> Kind:
@@ -86,13 +88,25 @@ def _extreme(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> 
     answer = spec.extreme(chart, highest, index)
     if answer is None:
         return None
-    return _made(rng, split, chart, "extreme", asked, answer, "exact", series=chart.series[index].name, second="" if highest else "second")
+    return _made(
+        rng,
+        split,
+        chart,
+        "extreme",
+        asked,
+        answer,
+        "exact",
+        series=chart.series[index].name,
+        second="" if highest else "second",
+    )
 
 
 def _trend(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made | None:
     course = content.choice(rng, content.SHAPES)
     several = rng.random() < 0.2
-    chart = spec.make(rng, _kind(rng, "pie", "donut", "barh"), drawn, course=course, several=several, titled=rng.random() < 0.85)
+    chart = spec.make(
+        rng, _kind(rng, "pie", "donut", "barh"), drawn, course=course, several=several, titled=rng.random() < 0.85
+    )
     found = spec.trend(chart.series[0].values)
     if found is None:
         return None
@@ -144,7 +158,9 @@ def _unknown(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> 
 
 def _absent(rng: np.random.Generator, chart: Chart) -> str:
     """A name of the same sort as the chart's categories that does not stand anywhere in it."""
-    seen = " ".join((*chart.categories, *(series.name for series in chart.series), chart.title, chart.x_title, chart.y_title)).lower()
+    seen = " ".join(
+        (*chart.categories, *(series.name for series in chart.series), chart.title, chart.x_title, chart.y_title)
+    ).lower()
     while True:
         draw = content.ordered if chart.ordered else content.unordered
         name = content.choice(rng, draw(rng, chart.language, 3).names)

@@ -42,7 +42,9 @@ class Sheet:
     def polygon(self, points: list[Point], fill: Colour) -> None:
         self._draw.polygon([value * self.scale for point in points for value in point], fill)
 
-    def circle(self, centre: Point, radius: float, fill: Colour | None, outline: Colour | None = None, width: float = 1) -> None:
+    def circle(
+        self, centre: Point, radius: float, fill: Colour | None, outline: Colour | None = None, width: float = 1
+    ) -> None:
         x, y, r = centre[0] * self.scale, centre[1] * self.scale, radius * self.scale
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill, outline, max(1, round(width * self.scale)))
 
@@ -91,7 +93,9 @@ def _turned(image: Image.Image, at: Point, text: str, font, colour: Colour, anch
     ImageDraw.Draw(mask).text((1, 0), text, 255, font)
     wide, high = mask.size
     turn = math.radians(angle)
-    mask = mask.transpose(Image.Transpose.ROTATE_90) if angle == 90 else mask.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    mask = (
+        mask.transpose(Image.Transpose.ROTATE_90) if angle == 90 else mask.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    )
     dx, dy = (0.0, 0.0) if anchor == "mm" else (-wide / 2, 0.0)
     centre = at[0] + dx * math.cos(turn), at[1] - dx * math.sin(turn)
     if anchor != "mm" and angle != 90:

@@ -97,6 +97,8 @@ def make(rng: np.random.Generator, kind: Kind, language: Language, *, course: st
     n_series = _series_count(rng, kind, several)
     if labelled is None:
         labelled = kind != "scatter" and rng.random() < (0.9 if kind in ("pie", "donut") else 0.35 if n_series == 1 else 0.15)
+    if kind == "line" and n_series > 1:
+        labelled = False  # numbers beside crossing lines cover each other
     rows, step, decimals = _numbers(rng, kind, course, n_series, count, labelled)
     labels = _series_names(rng, language, n_series, names.names, kind in ("bar", "barh", "line"))
     return Chart(
@@ -156,7 +158,9 @@ def _numbers(rng, kind: Kind, course: str, n_series: int, count: int, labelled: 
     for index in range(n_series):
         shape = content.shape(rng, course if index == 0 else content.choice(rng, (*content.SHAPES, "random")), count)
         rows.append(_on_grid(low + shape * (top - min(low, 0.0)), grid))
-    decimals = max(0, next(d for d in range(5) if abs(grid * 10**d - round(grid * 10**d)) < 1e-6))
+    decimals = next(d for d in range(6) if abs(grid * 10**d - round(grid * 10**d)) < 1e-6)
+    if decimals > 2 and low + top >= 1:  # "1.025" reads as a thousand
+        return _numbers(rng, kind, course, n_series, count, labelled)
     return rows, step, decimals
 
 
@@ -168,8 +172,8 @@ def _on_grid(values: np.ndarray, grid: float) -> list[float]:
 
 
 def _shares(rng: np.random.Generator, count: int) -> list[float]:
-    """Whole percentages that sum to 100, each at least 3 and often different from one another."""
+    """Whole percentages that sum to 100, each at least 5 so that its number fits into the wedge."""
     weights = rng.dirichlet(np.full(count, 2.0))
-    shares = np.maximum(np.floor(3 + weights * (100 - 3 * count)), 3)
+    shares = np.floor(5 + weights * (100 - 5 * count))
     shares[int(np.argmax(shares))] += 100 - shares.sum()
     return [float(share) for share in shares]

@@ -5,6 +5,7 @@ that name gives it to one split. Palettes are owned by name; colours are shifted
 """
 
 import colorsys
+import functools
 import zlib
 from dataclasses import dataclass
 
@@ -29,13 +30,13 @@ PALETTES: dict[str, str] = {
     "greens": "006d2c 31a354 74c476 a1d99b c7e9c0 00441b 41ab5d", "greys": "252525 636363 969696 bdbdbd d9d9d9 111111 7f7f7f",
     "reds": "a50f15 de2d26 fb6a4a fc9272 fcbba1 67000d ef3b2c", "warm": "d73027 fc8d59 fee090 f46d43 fdae61 a50026 e08214",
     "viridis": "440154 3b528b 21918c 5ec962 fde725 46327e 277f8e", "earth": "8c510a bf812d dfc27d 80cdc1 35978f 01665e 543005",
-    "black": "000000 000000 444444 777777 999999 bbbbbb 222222", "neon": "00e5ff ff4081 76ff03 ffea00 d500f9 ff6d00 1de9b6",
+    "black": "000000 777777 bbbbbb 444444 999999 222222 cccccc", "neon": "00e5ff ff4081 76ff03 ffea00 d500f9 ff6d00 1de9b6",
     "ink": "003f5c 58508d bc5090 ff6361 ffa600 2f4b7c a05195", "sea": "264653 2a9d8f e9c46a f4a261 e76f51 457b9d 1d3557",
     "steel": "4682b4 cd5c5c 3cb371 daa520 9370db 708090 20b2aa", "wine": "722f37 b5838d 6d6875 e5989b ffb4a2 4a4e69 9a8c98",
     "forest": "386641 6a994e a7c957 bc4749 f2e8cf 283618 dda15e", "candy": "f72585 7209b7 3a0ca3 4361ee 4cc9f0 b5179e 560bad",
 }  # fmt: skip
 VALIDATION_PALETTES = frozenset({"vega", "dark-set", "reds", "sea", "steel", "office-old"})
-"""A seventh hue is never needed more than once: charts have at most seven parts."""
+"""The other palettes are trained on. Seven colours each: charts have at most seven parts."""
 
 BACKGROUNDS: dict[str, tuple[str, str, str, str]] = {
     "white": ("ffffff", "ffffff", "000000", "d0d0d0"), "paper": ("ffffff", "ffffff", "404040", "e0e0e0"),
@@ -108,6 +109,8 @@ class Style:
     slanted: int
     scale: int
     text_scaled: bool
+    pad: int
+    border: bool
     names: dict[str, str]
 
 
@@ -120,26 +123,29 @@ def draw_style(rng: np.random.Generator, split: Split, chart: Chart) -> Style:
     """A random style of the split for this chart."""
     layout = _layout(rng, split)
     frame, grid, ticks, title, legend = layout.split("/")
-    face = fonts.pick(rng, split, kinds=None if rng.random() < 0.15 else ("sans", "sans", "serif", "mono"), styles=_weights(rng))
+    face = fonts.pick(
+        rng, split, kinds=None if rng.random() < 0.15 else ("sans", "sans", "serif", "mono"), styles=_weights(rng)
+    )
     same = rng.random() < 0.85
-    title_face = face if same else fonts.pick(rng, split, kinds=("sans", "serif", "slab", "display"), styles=("regular", "bold"))
-    palette, colours = _palette(rng, split)
-    theme = _theme(rng)
-    background, panel, ink, grid_colour = (_rgb(code) for code in BACKGROUNDS[theme])
+    title_face = (
+        face if same else fonts.pick(rng, split, kinds=("sans", "serif", "slab", "display"), styles=("regular", "bold"))
+    )
+    background, panel, ink, grid_colour = (_rgb(code) for code in BACKGROUNDS[_theme(rng)])
+    palette, colours = _palette(rng, split, panel, len(chart.categories) if chart.is_pie else len(chart.series))
     size = choice(rng, SIZES)
     small = size[0] < 300
-    label_px = int(rng.integers(10, 12 if small else 15))
+    label_px = round(int(rng.integers(10, 12 if small else 15)) * _enlarge(face))
     return Style(
-        size=size, face=face, title_face=title_face, title_px=min(label_px + int(rng.integers(0, 6)), 13 if small else 19), label_px=label_px,
+        size=size, face=face, title_face=title_face, title_px=round(min(label_px + int(rng.integers(0, 6)), 13 if small else 19) * _enlarge(title_face)), label_px=label_px,
         background=background, panel=panel, ink=ink, axis=ink if rng.random() < 0.7 else _mix(ink, background, 0.5), grid_colour=grid_colour,
-        colours=_visible(colours, panel), frame=frame, grid=grid, ticks=ticks, title=title, legend=legend, legend_box=rng.random() < 0.4,
+        colours=colours, frame=frame, grid=grid, ticks=ticks, title=title, legend=legend, legend_box=rng.random() < 0.4,
         sample_right=rng.random() < 0.3, numbers=choice(rng, NUMBERS[chart.language]), tick_count=int(rng.integers(4, 8)),
         tight=rng.random() < 0.35, edge_to_edge=rng.random() < 0.3,
         bar_share=float(rng.uniform(0.35, 0.95)), bar_edge=rng.random() < 0.3, by_category=rng.random() < 0.25, hatched=rng.random() < 0.07,
         line_px=int(choice(rng, (1, 1, 2, 2, 2, 3, 4))), markers=tuple(choice(rng, MARKERS) for _ in range(3)) if rng.random() < 0.6 else (),
         dashed=rng.random() < 0.15, pie_labels=choice(rng, ("outside", "outside", "legend", "legend", "all outside")),
         label_inside=rng.random() < 0.2, slanted=int(choice(rng, (90, 45, 30))), scale=int(choice(rng, (1, 2, 2, 2))),
-        text_scaled=rng.random() < 0.2,
+        text_scaled=rng.random() < 0.2, pad=int(rng.integers(3, 14)), border=rng.random() < 0.12,
         names={"font": face.family, "title font": title_face.family, "palette": palette, "layout": f"pillow {layout}", "renderer": "pillow"},
     )  # fmt: skip
 
@@ -156,10 +162,25 @@ def _layout(rng: np.random.Generator, split: Split) -> str:
             return name
 
 
-def _palette(rng: np.random.Generator, split: Split) -> tuple[str, list[Colour]]:
+@functools.cache
+def _enlarge(face: fonts.Face) -> float:
+    """How much larger than usual a face must be set for its small letters to be half an em high, at most 1.3."""
+    top, bottom = fonts.font(face, 200).getbbox("x")[1::2]
+    return min(max(100 / max(bottom - top, 1), 1.0), 1.3)
+
+
+def _palette(rng: np.random.Generator, split: Split, panel: Colour, n: int) -> tuple[str, tuple[Colour, ...]]:
+    """A palette whose first `n` colours stand out from the panel and from each other."""
+    while True:
+        name, raw = _raw_palette(rng, split)
+        colours = _visible(raw, panel)
+        if all(_distance(a, b) > 40 for i, a in enumerate(colours[:n]) for b in colours[:i]):
+            return name, colours
+
+
+def _raw_palette(rng: np.random.Generator, split: Split) -> tuple[str, list[Colour]]:
     if split == "train" and rng.random() < 0.25:
-        hues = (rng.random() + np.arange(7) / 7) % 1
-        hues = hues[rng.permutation(7)]
+        hues = ((rng.random() + np.arange(7) / 7) % 1)[rng.permutation(7)]
         light, rich = rng.uniform(0.35, 0.65), rng.uniform(0.4, 1)
         return "random hues", [tuple(int(255 * c) for c in colorsys.hls_to_rgb(hue, light, rich)) for hue in hues]
     names = [name for name in PALETTES if (name in VALIDATION_PALETTES) == (split == "validation")]
@@ -191,6 +212,10 @@ def _mix(a: Colour, b: Colour, share: float) -> Colour:
     return tuple(round(x * share + y * (1 - share)) for x, y in zip(a, b, strict=True))
 
 
+def _distance(a: Colour, b: Colour) -> int:
+    return sum(abs(x - y) for x, y in zip(a, b, strict=True))
+
+
 def brightness(colour: Colour) -> float:
     """Perceived lightness, 0 to 255 (Rec. 601 weights)."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
@@ -200,7 +225,7 @@ def _visible(colours: list[Colour], panel: Colour) -> tuple[Colour, ...]:
     """Colours that stand out from the panel: a mark nobody can see teaches nothing."""
     ground, seen = brightness(panel), []
     for colour in colours:
-        if sum(abs(a - b) for a, b in zip(colour, panel, strict=True)) < 110:
+        if _distance(colour, panel) < 110:
             colour = _mix(colour, (0, 0, 0) if ground > 128 else (255, 255, 255), 0.55)
         seen.append(colour)
     return tuple(seen)
