@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from omnie.data.acoustics import noise, room
-from omnie.data.events import EVENTS, NAMES, draw_event
+from omnie.data.audio.acoustics import noise, room
+from omnie.data.audio.events import EVENTS, NAMES, draw_event
 from omnie.data.example import Example, Generator, Split
-from omnie.data.voices import Language
+from omnie.data.words import Language
 from omnie.media.types import SAMPLE_RATE, Audio
 from omnie.messages import Part, text
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from omnie.data.acoustics import placed, recorded, resample
+from omnie.data.audio.acoustics import placed, recorded, resample
+from omnie.data.audio.sentences import draw_sentence, pools, spell
+from omnie.data.audio.voices import RATE, draw_voice, speak
 from omnie.data.example import Example, Generator, Scoring, Split
-from omnie.data.sentences import draw_sentence, pools, spell
-from omnie.data.voices import RATE, Language, draw_voice, speak
+from omnie.data.words import Language
 from omnie.media.types import Audio
 from omnie.messages import Part, text
 
@@ -44,7 +45,7 @@ LANGUAGE: Questions = {
         "de": (
             "Ist das Deutsch oder Englisch?",
             "Welche Sprache wird gesprochen?",
-            "Spricht die Stimme Deutsch oder Englisch?",
+            "Spricht sie Deutsch oder Englisch?",
         ),
     },
     "validation": {"en": ("Which language is this?",), "de": ("Welche Sprache ist das?",)},
@@ -100,7 +101,7 @@ def transcribe(rng: np.random.Generator, split: Split) -> Example:
     """A sentence to write down."""
     spoken = _language(rng)
     sentence, pattern = draw_sentence(rng, split, spoken)
-    return _example(rng, split, "speech.transcribe", TRANSCRIBE, sentence, spoken, pattern, lambda _, __: sentence, "wer")
+    return _example(rng, split, "speech.transcribe", TRANSCRIBE, sentence, spoken, pattern, lambda _: sentence, "wer")
 
 
 def answer(rng: np.random.Generator, split: Split) -> Example:
@@ -108,7 +109,7 @@ def answer(rng: np.random.Generator, split: Split) -> Example:
     spoken = _language(rng)
     draw = _arithmetic if rng.random() < 0.75 else _comparison
     sentence, result, pattern = draw(rng, split, spoken)
-    return _example(rng, split, "speech.answer", ANSWER, sentence, spoken, pattern, lambda _, __: str(result))
+    return _example(rng, split, "speech.answer", ANSWER, sentence, spoken, pattern, lambda _: str(result))
 
 
 def language(rng: np.random.Generator, split: Split) -> Example:
@@ -127,7 +128,7 @@ def keyword(rng: np.random.Generator, split: Split) -> Example:
     words = sentence.split()
     word = str(rng.choice(words if rng.random() < 0.5 else pools(spoken)["word"]))
     return _example(
-        rng, split, "speech.keyword", KEYWORD, sentence, spoken, pattern, lambda asked, _: _YES[asked][word in words], word=word
+        rng, split, "speech.keyword", KEYWORD, sentence, spoken, pattern, lambda asked: _YES[asked][word in words], word=word
     )
 
 
@@ -155,7 +156,7 @@ def _example(
     sentence: str,
     spoken: Language,
     pattern: str,
-    reply: Callable[[Language, str], str],
+    reply: Callable[[Language], str],
     scoring: Scoring = "exact",
     **slots: str,
 ) -> Example:
@@ -164,7 +165,7 @@ def _example(
     audio, families = draw_speech(rng, split, sentence, spoken)
     parts = (Part("audio", audio), text(template.format(**slots)))
     families |= {"template": template, "sentence": pattern}
-    return Example(skill, parts, reply(asked, sentence), scoring, sentence, families)
+    return Example(skill, parts, reply(asked), scoring, sentence, families)
 
 
 def _language(rng: np.random.Generator) -> Language:
