@@ -12,6 +12,7 @@ from omnie.errors import MediaError
 from omnie.media.kinds import Kind
 from omnie.media.limits import Limits, damaged, empty, not_numbers, too_large
 from omnie.media.types import SAMPLE_RATE, Audio
+from omnie.media.whole import check_whole
 
 _SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 """Full scale of FFmpeg's sample formats; a trailing `p` (planar) changes the layout only."""
@@ -27,10 +28,6 @@ def decode(file: IO[bytes], kind: Kind, limits: Limits) -> Audio:
     Raises:
         MediaError: It is damaged, cut off, empty, too long, or holds samples that are not numbers.
     """
-    if kind.format == "wav":
-        check_wav(file)
-    if kind.format == "ogg":
-        check_ogg(file)
     with open_container(file, kind) as container:
         if not container.streams.audio:
             raise empty("the file has no sound", f"{kind.title}: {', '.join(s.type for s in container.streams) or 'no tracks'}")
@@ -39,6 +36,7 @@ def decode(file: IO[bytes], kind: Kind, limits: Limits) -> Audio:
 
 def open_container(file: IO[bytes], kind: Kind) -> Any:
     """Open a sound or movie with the one demuxer that its kind allows; a playlist inside cannot open other files."""
+    check_whole(file, kind)
     file.seek(0)
     try:
         return av.open(file, format=kind.format.split(",")[0], metadata_errors="replace", buffer_size=1 << 18)
@@ -70,8 +68,10 @@ def decode_track(container: Any, kind: Kind, limits: Limits, origin: float | Non
     samples = resampler.finish()
     if not len(samples):
         raise empty("the sound has no samples", kind.title)
-    if origin is None and is_exact(container, kind):
-        check_complete(kind, claimed, len(samples) / SAMPLE_RATE)
+    seconds = len(samples) / SAMPLE_RATE
+    # FFmpeg guesses an MP3's length from its bit rate.
+    if origin is None and kind.format != "mp3" and claimed is not None and seconds < claimed - max(0.5, 0.05 * claimed):
+        raise damaged(kind.title, f"it states {claimed:.1f} s but holds {seconds:.1f} s")
     return Audio(samples)
 
 
@@ -92,19 +92,6 @@ def check_seconds(seconds: float | None, limits: Limits) -> None:
     """Refuse what is longer than `limits.seconds`."""
     if seconds is not None and seconds > limits.seconds:
         raise too_large("the recording is too long", f"{seconds:,.1f} s", f"at most {limits.seconds:g} s", "seconds")
-
-
-def check_complete(kind: Kind, claimed: float | None, seconds: float) -> None:
-    """Refuse a file that ends clearly before the length that it states."""
-    if claimed is not None and seconds < claimed - max(0.5, 0.05 * claimed):
-        raise damaged(kind.title, f"it states {claimed:.1f} s but holds {seconds:.1f} s")
-
-
-def is_exact(container: Any, kind: Kind) -> bool:
-    """Whether the stated length can be relied on: an MP3's is a guess from its bit rate unless its first frame tells."""
-    if kind.format != "mp3":
-        return True
-    return "encoder" in container.metadata or bool(container.streams.audio[0].frames)
 
 
 def decoded(container: Any, track: Any, kind: Kind) -> Iterator[Any]:
@@ -195,52 +182,3 @@ def _mono(frame: Any) -> np.ndarray:
         raise not_numbers("the sound", "samples")
     offset = 128.0 if name.startswith("u8") else 0.0
     return ((data.mean(axis=0, dtype=np.float64) - offset) / scale).astype(np.float32)
-
-
-def check_wav(file: IO[bytes]) -> None:
-    """Refuse a WAV file whose header does not fit its content; FFmpeg would read what it finds.
-
-    Writers to a pipe cannot know the length and state 0 or the largest number: those are taken as unknown.
-    """
-    size = file.seek(0, 2)
-    file.seek(12)
-    has_format = False
-    while len(head := file.read(8)) == 8:
-        name, length = head[:4], int.from_bytes(head[4:], "little")
-        start = file.tell()
-        if name == b"fmt ":
-            has_format = _check_wav_format(file.read(16))
-        if name == b"data":
-            return _check_wav_data(has_format, length, size - start)
-        file.seek(start + length + length % 2)
-    raise damaged("the WAV sound", "it has no data chunk")
-
-
-def _check_wav_format(fields: bytes) -> bool:
-    channels, rate = int.from_bytes(fields[2:4], "little"), int.from_bytes(fields[4:8], "little")
-    block, bits = int.from_bytes(fields[12:14], "little"), int.from_bytes(fields[14:16], "little")
-    if not (len(fields) == 16 and 1 <= channels <= 64 and 1000 <= rate <= 768_000):
-        raise damaged("the WAV sound", f"its header states {channels} channels at {rate} samples per second")
-    if int.from_bytes(fields[:2], "little") in (1, 3, 0xFFFE) and block != channels * ((bits + 7) // 8):
-        raise damaged("the WAV sound", f"its header states {bits} bits x {channels} channels in {block} bytes")
-    return True
-
-
-def _check_wav_data(has_format: bool, stated: int, present: int) -> None:
-    if not has_format:
-        raise damaged("the WAV sound", "it has no format chunk")
-    if stated not in (0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF) and stated > present:
-        raise damaged("the WAV sound", f"its header states {stated:,} bytes of samples but it holds {present:,}")
-
-
-def check_ogg(file: IO[bytes]) -> None:
-    """Refuse an Ogg file that ends within a page; FFmpeg would take the rest for the whole."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - 70_000))
-    tail = file.read()
-    page = tail.rfind(b"OggS")
-    header = tail[page : page + 27 + 255]
-    lengths = header[27 : 27 + header[26]] if page >= 0 and len(header) > 26 else b""
-    whole = page >= 0 and len(header) > 26 and len(lengths) == header[26]
-    if not whole or len(tail) - page < 27 + len(lengths) + sum(lengths):
-        raise damaged("the Ogg sound", "it ends within a page")

@@ -122,7 +122,7 @@ def _by_signature(head: bytes) -> Kind | None:
         return PDF
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in (12, 40, 52, 56, 64, 108, 124):
         return _IMAGE["BMP"]
-    return _SOUND["MP3"] if _is_mp3(head) else _SOUND["FLAC"] if _after_id3(head)[:4] == b"fLaC" else None
+    return _SOUND["MP3"] if _is_mp3(head) else _SOUND["FLAC"] if after_id3(head)[:4] == b"fLaC" else None
 
 
 def _iso(head: bytes) -> Kind:
@@ -131,8 +131,8 @@ def _iso(head: bytes) -> Kind:
     return _MOVIE["MP4"]
 
 
-def _after_id3(head: bytes) -> bytes:
-    """What follows the ID3v2 tag, as far as it was read; its length is four 7-bit digits."""
+def after_id3(head: bytes) -> bytes:
+    """What follows the ID3v2 tag of an MP3's beginning, as far as it was read; the tag's length is four 7-bit digits."""
     if head[:3] != b"ID3" or len(head) < 10:
         return head
     length = sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
@@ -140,7 +140,7 @@ def _after_id3(head: bytes) -> bytes:
 
 
 def _is_mp3(head: bytes) -> bool:
-    body = _after_id3(head)
+    body = after_id3(head)
     if not body:
         return head[:3] == b"ID3"  # a cover picture longer than what was read
     if len(body) < 4 or body[0] != 0xFF or body[1] & 0xE0 != 0xE0:

@@ -1,6 +1,7 @@
 """PDF documents: each page as a rendered picture and as the words of its text layer. No forms are run, no links followed."""
 
 import ctypes
+import mmap
 import re
 from collections.abc import Iterator
 from typing import IO
@@ -30,7 +31,8 @@ def decode(file: IO[bytes], limits: Limits) -> Document:
             raise empty("the PDF has no pages", "0 pages")
         if len(document) > limits.pages:
             raise too_large("the PDF has too many pages", f"{len(document)} pages", f"at most {limits.pages}", "pages")
-        sizes = [_size(document, index, _user_unit(file), limits) for index in range(len(document))]
+        unit = _user_unit(file)
+        sizes = [_size(document, index, unit, limits) for index in range(len(document))]
         if document.get_formtype():
             document.init_forms()  # otherwise what was filled in would not be drawn
         budget = [limits.text_bytes]
@@ -61,8 +63,8 @@ def _open(file: IO[bytes]) -> pdfium.PdfDocument:
 
 def _user_unit(file: IO[bytes]) -> float:
     """The largest factor by which any page enlarges its units; PDFium leaves it out of a page's size."""
-    file.seek(0)
-    found = re.findall(rb"/UserUnit\s+([0-9]{1,9}(?:\.[0-9]{1,9})?)", file.read())
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = re.findall(rb"/UserUnit\s+([0-9]{1,9}(?:\.[0-9]{1,9})?)", data)
     return max([1.0, *map(float, found)])
 
 

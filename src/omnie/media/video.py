@@ -9,7 +9,6 @@ from av.error import FFmpegError
 from omnie.errors import MediaError
 from omnie.media.audio import (
     check_codec,
-    check_complete,
     check_seconds,
     claimed_seconds,
     decode_track,
@@ -41,8 +40,8 @@ def decode(file: IO[bytes], kind: Kind, limits: Limits, audio: bool = True) -> V
         has_sound = bool(container.streams.audio)
     frames, times, end = _frames(file, kind, limits)
     sound = _sound(file, kind, limits, times[0]) if audio and has_sound else None
-    origin = times[0]
-    return Video(np.stack(frames), np.array([time - origin for time in times]), end - origin, sound)
+    seconds = max(end - times[0], sound.seconds if sound else 0.0)
+    return Video(frames, np.array(times) - times[0], seconds, sound)
 
 
 def _picture_track(container: Any) -> Any:
@@ -65,8 +64,8 @@ def _sound(file: IO[bytes], kind: Kind, limits: Limits, origin: float) -> Audio:
             ) from error
 
 
-def _frames(file: IO[bytes], kind: Kind, limits: Limits) -> tuple[list[np.ndarray], list[float], float]:
-    """Kept frames (uint8 [height, width, 3]), their times and the end of the clip (s, on the container's clock)."""
+def _frames(file: IO[bytes], kind: Kind, limits: Limits) -> tuple[np.ndarray, list[float], float]:
+    """Kept frames (uint8 [frames, height, width, 3]), their times and the end of the clip (s, on the container's clock)."""
     keeper = _pass(file, kind, limits, None)
     if keeper.seconds < keeper.expected / 2 and keeper.rate < limits.frame_rate:
         # The header states a much longer clip than there is: with the true length the budget allows more frames.
@@ -81,20 +80,20 @@ def _pass(file: IO[bytes], kind: Kind, limits: Limits, seconds: float | None) ->
         check_seconds(claimed, limits)
         check_codec(track, f"the picture track of {kind.title}")
         _check_frame_size(track, limits)
-        keeper = _Keeper(limits, claimed if seconds is None else seconds)
+        keeper = _Keeper(limits, claimed if seconds is None else seconds, float(track.sample_aspect_ratio or 1))
         track.thread_type = "AUTO"
         if track.average_rate and track.average_rate >= _SKIP_FROM * keeper.rate:
             track.codec_context.skip_frame = "NONREF"
         period = 1 / (track.average_rate or Fraction(25))
         try:
             for index, frame in enumerate(decoded(container, track, kind)):
-                keeper.offer(frame, float(index * period) if frame.time is None else frame.time, float(period))
+                time = float(index * period) if frame.time is None else frame.time
+                shown = frame.duration * frame.time_base if frame.duration and frame.time_base else period
+                keeper.offer(frame, time, float(shown))
         except FFmpegError as error:
             raise damaged(kind.title, plain(error)) from error
-    if not keeper.frames:
+    if not keeper.times:
         raise empty("the clip has no frames", kind.title)
-    if seconds is None:
-        check_complete(kind, claimed, keeper.seconds)
     return keeper
 
 
@@ -112,48 +111,71 @@ def _check_frame_size(track: Any, limits: Limits) -> None:
 class _Keeper:
     """Chooses, scales and turns the frames that are kept, at an even rate and under a budget."""
 
-    def __init__(self, limits: Limits, seconds: float | None):
+    def __init__(self, limits: Limits, seconds: float | None, aspect: float):
         self.limits, self.expected = limits, seconds or 0.0
+        self.aspect = aspect if 0.1 <= aspect <= 10 else 1.0  # width of a stored pixel for a height of 1
         self.rate = min(limits.frame_rate, limits.frames / seconds) if seconds else limits.frame_rate
-        self.frames: list[np.ndarray] = []
         self.times: list[float] = []
         self.end = 0.0
+        self.turn = 0  # how many periods after the first frame the next one is due
         self.size: tuple[int, int] | None = None
+        self.quarters = 0  # turns by 90 degrees, counter-clockwise
+        self.store = np.empty((0, 0, 0, 3), np.uint8)
+
+    @property
+    def frames(self) -> np.ndarray:
+        """uint8 [frames, height, width, 3]."""
+        return self.store[: len(self.times)]
 
     @property
     def seconds(self) -> float:
         return self.end - self.times[0] if self.times else 0.0
 
-    def offer(self, frame: Any, time: float, period: float) -> None:
-        """Keep the frame if its turn has come; `time` and `period` (how long it is shown) in seconds."""
-        self.end = max(self.end, time + period)
-        check_seconds(self.seconds, self.limits)
-        # Half a frame early is on time: the time stamps of 29.97 frames per second never meet a half second exactly.
-        if self.times and time < self.times[0] + self.turn / self.rate - period / 2:
-            return
-        if len(self.frames) >= self.limits.frames:
+    def offer(self, frame: Any, time: float, shown: float) -> None:
+        """Keep the frame if its turn has come; `time` and how long it is `shown` in seconds."""
+        if self._is_due(time, shown) and len(self.times) == self.limits.frames:
             self._thin()
-            return self.offer(frame, time, period)
-        self.times.append(time)
-        self.frames.append(self._small(frame))
-        self.turn = int((time + period / 2 - self.times[0]) * self.rate) + 1
+        if self._is_due(time, shown) and len(self.times) < self.limits.frames:
+            self._keep(self._small(frame))
+            self.times.append(time)
+            self.turn = self._turn(time, shown) + 1
+        self.end = max(self.end, time + shown)
+        check_seconds(self.seconds, self.limits)
+
+    def _is_due(self, time: float, shown: float) -> bool:
+        return not self.times or self._turn(time, shown) >= self.turn
+
+    def _turn(self, time: float, shown: float) -> int:
+        """How many periods have passed since the first frame. Half a frame early is on time: the time stamps of 29.97 frames
+        per second never meet a half second exactly."""
+        slack = min(shown, 0.5 / self.rate) / 2
+        return int((time - self.times[0] + slack) * self.rate)
+
+    def _keep(self, picture: np.ndarray) -> None:
+        count = len(self.times)
+        if count == len(self.store):
+            room = min(self.limits.frames, max(2 * count, int(self.expected * self.rate) + 2))
+            store = np.empty((room, *picture.shape), np.uint8)
+            store[:count] = self.store if count else 0
+            self.store = store
+        self.store[count] = picture
 
     def _thin(self) -> None:
         """The clip is longer than its header said: keep every second frame, and half as many from here on."""
-        self.frames, self.times, self.rate = self.frames[::2], self.times[::2], self.rate / 2
-        self.turn = int((self.times[-1] - self.times[0]) * self.rate + 1e-6) + 1
-
-    turn = 0
+        self.times, self.rate = self.times[::2], self.rate / 2
+        for index in range(len(self.times)):
+            self.store[index] = self.store[2 * index]
+        self.turn = self._turn(self.times[-1], 1 / self.rate) + 1
 
     def _small(self, frame: Any) -> np.ndarray:
-        if self.size is None:
-            self.size = self._target(frame)
+        self.size = self.size or self._target(frame)
         width, height = self.size
         picture = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
-        return np.rot90(picture, frame.rotation // 90) if frame.rotation % 360 else picture
+        return np.rot90(picture, self.quarters)
 
     def _target(self, frame: Any) -> tuple[int, int]:
-        """Width and height that hold at most `frame_pixels` of square pixels."""
-        width, height = frame.width, frame.height
-        factor = max(1.0, (width * height / self.limits.frame_pixels) ** 0.5)
-        return max(1, int(width / factor)), max(1, int(height / factor))
+        """Width and height, before the frame is turned, that hold at most `frame_pixels` square pixels."""
+        self.quarters = round(frame.rotation / 90) % 4
+        width = frame.width * self.aspect
+        factor = max(1.0, (width * frame.height / self.limits.frame_pixels) ** 0.5)
+        return max(1, int(width / factor)), max(1, int(frame.height / factor))
