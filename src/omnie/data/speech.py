@@ -116,9 +116,7 @@ def language(rng: np.random.Generator, split: Split) -> Example:
     """A sentence whose language is asked for."""
     spoken = _language(rng)
     sentence, pattern = draw_sentence(rng, split, spoken)
-    return _example(
-        rng, split, "speech.language", LANGUAGE, sentence, spoken, pattern, lambda asked, _: _LANGUAGES[asked][spoken]
-    )
+    return _example(rng, split, "speech.language", LANGUAGE, sentence, spoken, pattern, lambda asked: _LANGUAGES[asked][spoken])
 
 
 def keyword(rng: np.random.Generator, split: Split) -> Example:

@@ -1,1 +1,1 @@
-"""Sound made here: who speaks and what (voices, sentences), what rings and knocks (events), and how it is recorded (acoustics)."""
+"""Sound made here: who speaks and what, what rings and knocks, and how it is recorded."""

@@ -1,4 +1,4 @@
-"""The sentence patterns of each split. A pattern belongs to exactly one split; the words that fill it are in `vocabulary.py`."""
+"""The sentence patterns of each split. A pattern belongs to one split; the words that fill it are in `vocabulary.py`."""
 
 from omnie.data.example import Split
 from omnie.data.words import Language
