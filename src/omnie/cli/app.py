@@ -9,7 +9,6 @@ from omnie import __version__
 app = typer.Typer(
     name="omnie",
     help="One model for text, images, sound, video and documents: files and a question in, an answer out.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

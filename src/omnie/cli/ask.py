@@ -31,7 +31,7 @@ def run(
     """
     started = time.perf_counter()
     files, question = split(arguments)
-    pending = [media.start(_reference(file), audio=audio) for file in files]
+    pending = media.start_all([_reference(file) for file in files], audio=audio)
     runtime = load(model)
     imported = time.perf_counter() - started
     message = compose([item.result() for item in pending], question)

@@ -34,14 +34,19 @@ def _run(arguments: Sequence[str] | None) -> int:
     from omnie.cli.app import app
 
     usage_error = typer.BadParameter.__mro__[1]  # typer carries its own copy of click and does not export this class
+    command = typer.main.get_command(app)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        status = app(list(sys.argv[1:] if arguments is None else arguments), prog_name="omnie", standalone_mode=False)
+        # Not `app(...)`: that would choose exit statuses of its own for Ctrl-C and for a closed pipe.
+        with command.make_context("omnie", words) as context:
+            command.invoke(context)
+    except typer.Exit as exit:
+        return exit.exit_code
     except usage_error as error:
         _fail(f"{error.format_message().rstrip('.')}; see omnie {_verb(error)}--help", WRONG_INPUT)
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    sys.stdout.flush()
-    return status if isinstance(status, int) else 0
+    finally:
+        sys.stdout.flush()
+    return 0
 
 
 def _verb(error: Exception) -> str:
