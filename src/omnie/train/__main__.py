@@ -26,6 +26,9 @@ def main() -> int:
     """Trains; returns the exit status."""
     try:
         config = TrainConfig(**vars(parser().parse_args()))
+        from omnie.train.process import prepare
+
+        prepare()  # before PyTorch is imported
         from omnie.train.trainer import train
 
         result = train(config)

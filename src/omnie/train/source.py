@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omnie.data.example import Example, generator_for
+from omnie.data import skills
+from omnie.data.example import Example
 from omnie.errors import OptionError
 from omnie.messages import Message, assistant, user
 from omnie.processor import Encoder
@@ -20,7 +21,7 @@ from omnie.train.packing import Sample, shrink
 BUILT_IN = Path(__file__).parent.parent / "nano"
 
 Mix = Mapping[str, float | tuple[tuple[float, float], ...]]
-"""Skill (dotted, or the part before the dot for all of a family) -> factor on its weight, or points (progress, factor) that
+"""Skill or its group -> factor on its weight, or points (progress, factor) that
 are joined by straight lines."""
 
 
@@ -56,8 +57,8 @@ class Stream:
 
 
 def factor(mix: Mix, skill: str, progress: float) -> float:
-    """The mix's factor for a skill at a point of training; an entry for the skill goes before one for its family."""
-    value = mix.get(skill, mix.get(skill.split(".")[0], 1.0))
+    """The mix's factor for a skill at a point of training; an entry for the skill goes before one for its group."""
+    value = mix.get(skill, mix.get(skills.group_of(skill), 1.0))
     if isinstance(value, int | float):
         return float(value)
     at, factors = zip(*value, strict=True)
@@ -68,30 +69,23 @@ def read_mix(path: Path | None, known: Mapping[str, float]) -> Mix:
     """A mix from a TOML file: `chart = 2.0`, or `speech = [[0.0, 0.5], [1.0, 2.0]]`; dotted names in quotes.
 
     Raises:
-        OptionError: an entry names no known skill or family.
+        OptionError: an entry names no known skill or group.
     """
     if path is None:
         return {}
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    families = {name.split(".")[0] for name in known}
+    groups = {skills.group_of(name) for name in known}
     for name in table:
-        if name not in known and name not in families:
-            raise OptionError("unknown skill in the mix", value=name, allowed=", ".join(sorted(families)))
+        if name not in known and name not in groups:
+            raise OptionError("unknown skill in the mix", value=name, allowed=", ".join(sorted(groups)))
     return {name: value if isinstance(value, int | float) else tuple(map(tuple, value)) for name, value in table.items()}
 
 
 def default_source(processor: Path | None, mix: Path | None, seed: int) -> Stream:
     """The stream of `omnie.data` through the encoder of a processor folder (None: the built-in model's)."""
-    from omnie.data import skills
-
-    weights = {name: weight for name, (_, weight) in skills.SKILLS.items()}
-    return Stream(weights, partial(_example, seed), Encoding(processor), read_mix(mix, weights), seed)
-
-
-def _example(seed: int, skill: str, index: int) -> Example:
-    from omnie.data import skills
-
-    return skills.SKILLS[skill][0](generator_for(skill, "train", index, seed), "train")
+    weights = skills.weights()
+    example = partial(skills.example, split="train", seed=seed)
+    return Stream(weights, lambda skill, index: example(skill, index=index), Encoding(processor), read_mix(mix, weights), seed)
 
 
 class Encoding:

@@ -23,9 +23,9 @@ from omnie.train.feed import Step, to_device
 from omnie.train.loader import Loader, LoaderSettings, Source
 from omnie.train.log import RunLog
 from omnie.train.losses import AlignmentHeads, cross_entropy
-from omnie.train.memory import keep_pages
 from omnie.train.model import build, export, masks_of
 from omnie.train.optimizer import Optimizer, OptimizerSettings
+from omnie.train.process import prepare
 from omnie.train.routers import RouterSettings, correct_biases, imbalance, router_loss
 from omnie.train.schedule import Schedule
 from omnie.train.source import default_source
@@ -53,7 +53,7 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
         TrainingError: gradients stay infinite. LoaderError: a data worker failed. OmnieError: see the message.
     """
     began = time.monotonic()
-    keep_pages()
+    prepare()
     if config.threads:
         torch.set_num_threads(config.threads)
     trainer = Trainer(config, began)

@@ -1,4 +1,4 @@
-"""The small validation during a run: a few fresh cases a skill family, decoded greedily. The real one is `omnie eval skills`."""
+"""The small validation during a run: a few fresh cases a skill group, decoded greedily. The real one is `omnie eval skills`."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnie.data.example import Example, generator_for
+from omnie.data import skills
+from omnie.data.example import Example
 from omnie.data.scoring import score
 from omnie.inputs import TEXT
 from omnie.messages import user
@@ -34,28 +35,23 @@ class GrowingCache:
 
 
 def validate(model: Omni, processor: Path | None, cases: int, seed: int = 0) -> dict[str, float]:
-    """Mean score by skill family on `cases` validation examples each; the model is left in training mode."""
+    """Mean score by skill group on `cases` validation examples each; the model is left in training mode."""
     encoder = Encoder.load(processor or BUILT_IN)
     model.eval()
     scores = defaultdict(list)
     for example in examples(cases, seed):
         text = encoder.decode(greedy(model, encoder, example))
-        scores[example.skill.split(".")[0]].append(score(example, text))
+        scores[skills.group_of(example.skill)].append(score(example, text))
     model.train()
-    return {family: float(np.mean(values)) for family, values in sorted(scores.items())}
+    return {group: float(np.mean(values)) for group, values in sorted(scores.items())}
 
 
 def examples(cases: int, seed: int) -> Iterable[Example]:
-    """The first `cases` validation examples of each family, its skills in turn."""
-    from omnie.data import skills
-
-    families = defaultdict(list)
-    for name in sorted(skills.SKILLS):
-        families[name.split(".")[0]].append(name)
-    for names in families.values():
+    """The first `cases` validation examples of each group, its skills in turn."""
+    for group in sorted({skills.group_of(skill) for skill in skills.generators()}):
+        names = skills.skills(group)
         for case in range(cases):
-            name = names[case % len(names)]
-            yield skills.SKILLS[name][0](generator_for(name, "validation", case // len(names), seed), "validation")
+            yield skills.example(names[case % len(names)], "validation", case // len(names), seed)
 
 
 @torch.no_grad()
