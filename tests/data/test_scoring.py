@@ -5,7 +5,19 @@ import math
 import pytest
 
 from omnie.data.example import Example
-from omnie.data.scoring import cer, contains, edit_distance, error_rate, exact, interval, number, parse_number, score, spoken, wer
+from omnie.data.scoring import (
+    cer,
+    contains,
+    edit_distance,
+    error_rate,
+    exact,
+    interval,
+    number,
+    parse_number,
+    score,
+    spoken,
+    wer,
+)
 from omnie.messages import text
 
 
@@ -76,7 +88,8 @@ def test_number(answer, prediction, expected):
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "distance"), [("", "", 0), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("abc", "", 3), ("", "ab", 2), ("ab", "ba", 2)]
+    ("a", "b", "distance"),
+    [("", "", 0), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("abc", "", 3), ("", "ab", 2), ("ab", "ba", 2)],
 )
 def test_edit_distance(a, b, distance):
     assert edit_distance(a, b) == edit_distance(b, a) == distance
@@ -128,7 +141,8 @@ def test_the_answer_itself_scores_one_and_nothing_scores_zero(scoring):
 
 def test_wilson_interval_has_the_published_values():
     """Newcombe 1998, Statistics in Medicine 17:857, table I, method 3: 81/263, 15/148, 0/20, 1/29."""
-    for hits, n, low, high in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]:
+    table = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+    for hits, n, low, high in table:
         mean, got_low, got_high = interval([1.0] * hits + [0.0] * (n - hits))
         assert mean == pytest.approx(hits / n)
         assert (got_low, got_high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))

@@ -1,6 +1,6 @@
-"""Sentence and question templates from `passages/<language>.txt`: parsing and filling. The words of the world are elsewhere.
+"""Templates with slots: passages (`passages/<language>.txt`) and the wordings of single tasks (`wordings.txt`).
 
-A grammar file is read line by line (`#` begins a comment):
+Parsing and filling only; the words of the world are elsewhere. A passages file is read line by line (`#` begins a comment):
 
     domain people person            a subject kind and its facts
     fact job job                    a fact: its name, then the kinds of its values
@@ -125,3 +125,23 @@ def parse(source: str, language: str) -> Grammar:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"grammar {language}, line {number}: {line!r}: {error}") from error
     return result
+
+
+@cache
+def wordings(task: str, language: str, split: Split) -> tuple[Template, ...]:
+    """The wordings of a text task from `wordings.txt`; a task without any for these is a `KeyError`."""
+    return _wordings()[task, language, split]
+
+
+@cache
+def _wordings() -> dict[tuple[str, str, Split], tuple[Template, ...]]:
+    found: dict[tuple[str, str, Split], list[Template]] = defaultdict(list)
+    task = ""
+    for number, line in enumerate(files("omnie.data").joinpath("wordings.txt").read_text("utf-8").splitlines(), 1):
+        head, _, rest = line.strip().partition(" ")
+        if head == "task":
+            task = rest
+        elif head and head != "#":
+            language, mark = split_mark(head)
+            found[task, language, MARKS[mark]].append(Template(f"{task}/{number}", rest.replace("\\n", "\n")))
+    return {key: tuple(templates) for key, templates in found.items()}

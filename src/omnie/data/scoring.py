@@ -46,8 +46,8 @@ def numbers(text: str) -> list[float]:
 def parse_number(text: str) -> float | None:
     """A number as people write it: "1,240.5", "1.240,5", "3,5", "12 000"; None if it is none.
 
-    One kind of mark before exactly three final digits is a thousands mark when it repeats or when the digits before it are one to
-    three and not a lone zero ("1.240" is 1240, "0.125" is an eighth). Two kinds: the last one is the decimal mark.
+    Of two kinds of marks the last one is the decimal mark. One kind alone marks thousands if exactly three digits follow each
+    and one to three digits, the first not 0, stand before ("1.240" is 1240, "0.125" is an eighth).
     """
     text = re.sub(r"['\s\u00a0\u202f]", "", text).replace("\u2212", "-").rstrip(".,")
     marks = [c for c in text if c in ".,"]

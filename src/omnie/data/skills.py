@@ -13,14 +13,14 @@ from omnie.data.example import Example, Generator, Split, generator_for
 from omnie.errors import OptionError
 
 MODULES = (
-    "lines", "tables", "charts", "objects", "speech", "sounds", "scenes", "text_qa", "text_find", "text_extract", "text_sentiment",
-    "text_logic", "text_smalltalk", "pages",
+    "lines", "tables", "charts", "objects", "speech", "sounds", "scenes", "text_qa", "text_find", "text_extract",
+    "text_sentiment", "text_logic", "text_smalltalk", "pages",
 )  # fmt: skip
 """Files of this folder that expose `GENERATORS`."""
 
 SHARES = {
-    "charts": 20, "lines": 16, "tables": 3, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10, "text_find": 4,
-    "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
+    "charts": 20, "lines": 16, "tables": 3, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
+    "text_find": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
 
@@ -28,21 +28,19 @@ WEIGHTS = {"text.qa": 9, "text.unknown": 1, "text.find": 3, "text.math": 2}
 """Skill -> weight within its group; 1 where it is not listed."""
 
 GROUPS = {
-    "chart": "charts", "line": "lines", "table": "tables", "object": "objects", "sound": "sounds", "scene": "scenes", "page": "pages",
-    "text.qa": "text_qa", "text.unknown": "text_qa", "text.find": "text_find", "text.copy": "text_find", "text.extract": "text_extract",
-    "text.sentiment": "text_sentiment", "text.math": "text_logic", "text.sort": "text_logic", "text.trend": "text_logic",
-    "text.smalltalk": "smalltalk",
+    "text.qa": "text_qa", "text.unknown": "text_qa", "text.find": "text_find", "text.copy": "text_find",
+    "text.extract": "text_extract", "text.sentiment": "text_sentiment", "text.math": "text_logic", "text.sort": "text_logic",
+    "text.trend": "text_logic", "text.smalltalk": "smalltalk",
 }  # fmt: skip
-"""Skill, or the part before its dot -> the group in which it is reported; that part itself where neither is listed."""
+"""Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 
 
 MISSING: dict[str, str] = {}
 
 
 def group_of(skill: str) -> str:
-    """The reported group of a skill: "charts" for "chart.value"."""
-    prefix = skill.partition(".")[0]
-    return GROUPS.get(skill) or GROUPS.get(prefix, prefix)
+    """The reported group of a skill: "charts" for "charts.value"."""
+    return GROUPS.get(skill) or skill.partition(".")[0]
 
 
 @cache

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnie.data import vocabulary as v
 from omnie.data.example import Split
-from omnie.data.vocabulary import owner, pick, pick_owned
+from omnie.data.vocabulary import COMPANY_FORMS, entries, invented, owner, pick, pick_owned
 
 ARTICLES = {"m": ("der", "dem", "den"), "f": ("die", "der", "die"), "n": ("das", "dem", "das")}
 """German definite articles: nominative, dative, accusative."""
@@ -35,15 +34,16 @@ class Value:
 Draw = Callable[[np.random.Generator, str, Split], Value]
 
 
+def name(rng: np.random.Generator, kind: str, split: Split) -> str:
+    """A name from a list (female, male, last, cities), or an invented one."""
+    return invented(rng, split) if rng.random() < INVENTED_SHARE else pick_owned(rng, entries(kind), split)
+
+
 def person(rng: np.random.Generator, language: str, split: Split) -> Value:
     female = rng.random() < 0.5
-    if rng.random() < INVENTED_SHARE:
-        first = v.invented(rng, split)
-    else:
-        first = pick_owned(rng, v.FEMALE if female else v.MALE, split)
+    first, last = name(rng, "female" if female else "male", split), name(rng, "last", split)
     if rng.random() < 0.35:
         return Value(first, "f" if female else "m")
-    last = v.invented(rng, split) if rng.random() < INVENTED_SHARE else pick_owned(rng, v.LAST, split)
     if rng.random() < 0.25:
         title = ("Frau" if female else "Herr") if language == "de" else ("Ms" if female else "Mr")
         return Value(f"{title} {last}" if title != "Herr" else f"Dr. {last}", "f" if female else "m")
@@ -51,31 +51,33 @@ def person(rng: np.random.Generator, language: str, split: Split) -> Value:
 
 
 def company(rng: np.random.Generator, language: str, split: Split) -> Value:
-    stem = pick_owned(rng, v.LAST, split) if rng.random() < 0.3 else v.invented(rng, split, "company")
-    return Value(f"{stem} {pick(rng, v.COMPANY_FORMS[language])}".strip())
+    stem = pick_owned(rng, entries("last"), split) if rng.random() < 0.3 else invented(rng, split, "company")
+    return Value(f"{stem} {pick(rng, COMPANY_FORMS[language])}".strip())
 
 
 def city(rng: np.random.Generator, language: str, split: Split) -> Value:
-    return Value(v.invented(rng, split, "city") if rng.random() < INVENTED_SHARE else pick_owned(rng, v.CITIES, split))
+    if rng.random() < INVENTED_SHARE:
+        return Value(invented(rng, split, "city"))
+    return Value(pick_owned(rng, entries("cities"), split))
 
 
 def job(rng: np.random.Generator, language: str, split: Split) -> Value:
     """German jobs carry both forms, as "Bäcker/Bäckerin"; the sentence picks one by its subject."""
+    entry = pick(rng, entries("jobs", language))
     if language == "en":
-        return Value(pick(rng, v.JOBS_EN))
-    entry = pick(rng, v.JOBS_DE)
+        return Value(entry)
     male, _, female = entry.partition("/")
     female = female or (male[:-1] if male.endswith("e") else male) + "in"
     return Value(f"{male}/{female}")
 
 
-def gendered(entries: dict[str, list[str]] | dict[str, tuple[str, ...]], kind: str | None = None) -> Draw:
-    """A draw from a word list per language whose German nouns carry their gender ("Lampe/f")."""
+def listed(name: str, kind: str = "") -> Draw:
+    """A draw from a list per language, whose German nouns carry their gender ("Lampe/f"); a quarter invented, if of a kind."""
 
     def draw(rng: np.random.Generator, language: str, split: Split) -> Value:
         if kind and rng.random() < 0.25:
-            return Value(v.invented(rng, split, kind), pick(rng, "mfn"))
-        text, _, gender = pick(rng, entries[language]).partition("/")
+            return Value(invented(rng, split, kind), pick(rng, "mfn"))
+        text, _, gender = pick(rng, entries(name, language)).partition("/")
         return Value(text, gender)
 
     return draw
@@ -83,7 +85,7 @@ def gendered(entries: dict[str, list[str]] | dict[str, tuple[str, ...]], kind: s
 
 def date(rng: np.random.Generator, language: str, split: Split) -> Value:
     day, month, year = int(rng.integers(1, 29)), int(rng.integers(12)), int(rng.integers(2018, 2030))
-    name = v.MONTHS[language][month]
+    name = entries("months", language)[month]
     if language == "de":
         forms = (f"{day}. {name}", f"{day}. {name} {year}", f"{day}.{month + 1}.{year}", f"{day:02}.{month + 1:02}.")
     else:
@@ -92,7 +94,7 @@ def date(rng: np.random.Generator, language: str, split: Split) -> Value:
 
 
 def day(rng: np.random.Generator, language: str, split: Split) -> Value:
-    return Value(pick(rng, v.WEEKDAYS[language]))
+    return Value(pick(rng, entries("weekdays", language)))
 
 
 def time(rng: np.random.Generator, language: str, split: Split) -> Value:
@@ -172,14 +174,14 @@ KINDS: dict[str, Draw] = {
     "company": company,
     "city": city,
     "job": job,
-    "hobby": gendered(v.HOBBIES),
-    "product": gendered({"en": v.PRODUCTS_EN, "de": v.PRODUCTS_DE}, "product"),
-    "topic": gendered(v.TOPICS),
-    "event": gendered(v.EVENTS),
-    "goods": gendered(v.GOODS),
-    "venue": gendered(v.VENUES),
-    "colour": gendered(v.COLOURS),
-    "sky": gendered(v.SKIES),
+    "hobby": listed("hobbies"),
+    "product": listed("products", "product"),
+    "topic": listed("topics"),
+    "event": listed("events"),
+    "goods": listed("goods"),
+    "venue": listed("venues"),
+    "colour": listed("colours"),
+    "sky": listed("skies"),
     "date": date,
     "day": day,
     "time": time,
