@@ -15,7 +15,7 @@ import numpy as np
 from omnie.data import skills, words
 from omnie.data.audio.sentences import draw_sentence
 from omnie.data.example import Example, generator_for
-from omnie.errors import OmnieError
+from omnie.errors import OmnieError, OptionError
 from omnie.processor import ProcessorSettings, Tokenizer
 
 FOLDER = Path(__file__).parent.parent / "nano"
@@ -23,10 +23,11 @@ VOCABULARY = 1024
 SEED = 1
 CHARACTERS = {
     "text_qa": 450_000, "text_find": 150_000, "text_extract": 150_000, "text_sentiment": 80_000, "text_logic": 80_000,
-    "smalltalk": 40_000, "charts": 60_000, "pages": 80_000, "objects": 25_000, "sounds": 25_000, "scenes": 40_000,
+    "smalltalk": 40_000, "charts": 60_000, "pages": 80_000, "tables": 50_000, "objects": 15_000, "sounds": 8_000,
+    "scenes": 40_000,
 }  # fmt: skip
 """Group of skills -> characters of text to read, for each language."""
-LINES = {"speech": 250_000, "writing": 300_000, "records": 60_000}
+LINES = {"speech": 250_000, "writing": 300_000, "records": 25_000}
 """Made from words directly, since the sound and the picture are not needed: characters for each language."""
 LIMIT = 20_000
 """Examples of one group at most: short answers on pictures are slow to draw."""
@@ -125,8 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("omnie.train.vocabulary", description="Learn the tokenizer from the training material.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default: %(default)s)")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="number of tokens (default: %(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace a tokenizer; weights that learned its ids become useless")
     options = parser.parse_args(arguments)
     try:
+        if (options.out / "tokenizer.json").exists() and not options.force:
+            raise OptionError("there is a tokenizer already", value=options.out, hint="choose another --out, or add --force")
         material = corpus()
         tokenizer = Tokenizer.train((text for texts in material.values() for text in texts), options.vocabulary)
     except OmnieError as error:
