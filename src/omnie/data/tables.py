@@ -35,12 +35,13 @@ FILLS = (
 )
 DARKS = ((68, 114, 196), (47, 84, 60), (64, 64, 64), (128, 0, 32), (0, 90, 120), (90, 60, 130), (34, 45, 65), (0, 110, 90))
 
-
 WORD_HEADERS = {
     "de": {"fruit": "Obst", "city": "Stadt", "country": "Land", "energy": "Energie", "transport": "Fahrzeug", "sport": "Sport",
-           "person": "Leitung", "animal": "Tier", "department": "Bereich", "color": "Farbe", "subject": "Fach", "answer": "Antwort"},
+           "person": "Leitung", "animal": "Tier", "department": "Bereich", "color": "Farbe", "subject": "Fach",
+           "answer": "Antwort"},
     "en": {"fruit": "Fruit", "city": "City", "country": "Country", "energy": "Energy", "transport": "Vehicle", "sport": "Sport",
-           "person": "Manager", "animal": "Animal", "department": "Office", "color": "Colour", "subject": "Subject", "answer": "Answer"},
+           "person": "Manager", "animal": "Animal", "department": "Office", "color": "Colour", "subject": "Subject",
+           "answer": "Answer"},
 }  # fmt: skip
 """The header over a column of words of a kind (the kinds of `content.NAMES`)."""
 
@@ -97,7 +98,8 @@ def _numbers(rng: np.random.Generator, language: str, rows: int) -> _Column:
 
 def owner(layout: str) -> Split:
     """The split that a layout name belongs to."""
-    return {0: "validation", 1: "heldout"}.get(zlib.crc32(layout.encode()) % 8, "train")
+    share = zlib.crc32(layout.encode()) % 8
+    return "validation" if share == 0 else "heldout" if share == 1 else "train"
 
 
 def draw(rng: np.random.Generator, split: Split, table: Cells) -> tuple[np.ndarray, dict[str, str]]:

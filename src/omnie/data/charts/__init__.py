@@ -1,5 +1,5 @@
-"""Charts and questions about them. Train and validation pictures come from our own renderer (`draw.py`); held-out pictures come from
-Matplotlib (`heldout.py`), which is imported only when a held-out example is drawn.
+"""Charts and questions about them. Train and validation pictures come from our own renderer (`draw.py`); held-out pictures
+come from Matplotlib (`heldout.py`), which is imported only when a held-out example is drawn.
 """
 
 from functools import partial

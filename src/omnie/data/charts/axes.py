@@ -23,7 +23,7 @@ class Axis:
 
 
 def axis(low: float, high: float, count: int, tight: bool) -> Axis:
-    """An axis for values between `low` and `high` with about `count` round ticks (steps of 1, 2, 2.5 or 5 times a power of ten)."""
+    """An axis for values between `low` and `high` with about `count` ticks, 1, 2, 2.5 or 5 times a power of ten apart."""
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
@@ -60,7 +60,7 @@ def number(value: float, digits: int, convention: str) -> str:
     if convention == "comma-decimal":
         return f"{value:.{digits}f}".replace(".", ",")
     marks = {"comma": ",.", "dot": ".,", "space": " ,"}[convention]
-    return f"{value:,.{digits}f}".translate(str.maketrans({",": marks[0], ".": marks[1]}))
+    return f"{value:,.{digits}f}".translate(str.maketrans(",.", marks))
 
 
 def tick_texts(chart: Chart, style: Style, values: tuple[float, ...], digits: int) -> list[str]:

@@ -38,7 +38,7 @@ NAMES: dict[str, dict[str, str]] = {
         "fruit": "Äpfel Birnen Kirschen Pflaumen Trauben Bananen Orangen Zitronen Beeren Melonen Kiwis Feigen Nüsse",
         "food": "Brot Milch Käse Butter Reis Nudeln Fleisch Fisch Eier Tee Kaffee Zucker Honig Salz Wein Bier Saft Kuchen",
         "city": "Berlin Hamburg München Köln Bonn Ulm Mainz Kiel Jena Essen Bremen Dresden Leipzig Wien Graz Linz Basel Zürich",
-        "country": "Italien Spanien Polen China Indien Japan Kanada Chile Peru Ungarn Norwegen Irland Kuba Ägypten Kenia Brasilien",
+        "country": "Italien Spanien Polen China Indien Japan Kanada Chile Peru Ungarn Norwegen Irland Kuba Ägypten Kenia",
         "energy": "Wind Solar Kohle Gas Wasser Öl Biomasse Atom Erdwärme Holz",
         "transport": "Auto Bus Bahn Rad Fuß Flug Tram Schiff Taxi Roller",
         "sport": "Fußball Tennis Handball Golf Judo Rudern Boxen Schach Hockey Turnen Segeln Yoga",
@@ -53,8 +53,8 @@ NAMES: dict[str, dict[str, str]] = {
     "en": {
         "fruit": "Apples Pears Cherries Plums Grapes Bananas Oranges Lemons Berries Melons Kiwis Figs Nuts",
         "food": "Bread Milk Cheese Butter Rice Pasta Meat Fish Eggs Tea Coffee Sugar Honey Salt Wine Beer Juice Cake Soup",
-        "city": "London Paris Rome Madrid Oslo Dublin Boston Dallas Denver Miami Tokyo Delhi Cairo Lima Leeds York Austin Perth",
-        "country": "Italy Spain Poland China India Japan Canada Chile Peru Hungary Norway Ireland Cuba Egypt Kenya Brazil France",
+        "city": "London Paris Rome Madrid Oslo Dublin Boston Dallas Denver Miami Tokyo Delhi Cairo Lima Leeds York Austin",
+        "country": "Italy Spain Poland China India Japan Canada Chile Peru Hungary Norway Ireland Cuba Egypt Kenya Brazil",
         "energy": "Wind Solar Coal Gas Hydro Oil Biomass Nuclear Thermal Wood",
         "transport": "Car Bus Train Bike Walk Plane Tram Ship Taxi Scooter Ferry",
         "sport": "Soccer Tennis Handball Golf Judo Rowing Boxing Chess Hockey Rugby Sailing Yoga",
@@ -74,57 +74,31 @@ GROUP_WORDS = {
 }
 
 TOPICS: dict[str, str] = {
-    "de": "Umsatz Gewinn Besucher Temperatur Niederschlag Verkäufe Mitglieder Energieverbrauch Preise Einwohner Bewertung Punkte "
-    "Anmeldungen Kosten Ausgaben Einnahmen Bestellungen Geburten Unfälle Produktion Ernte Gäste Übernachtungen Downloads "
-    "Anrufe Wasserstand Stromverbrauch Gehalt Schüler Studierende Fahrgäste Leser Spenden Exporte Importe Lagerbestand "
-    "Wartezeit Fehlerrate Geschwindigkeit Gewicht Höhe Entfernung Leistung Nachfrage Arbeitsstunden Krankentage "
-    "Zufriedenheit Beiträge Rücksendungen Kunden Wachstum Luftdruck Lautstärke Regen Schnee Umfrage Stimmen",
-    "en": "Sales Profit Visitors Temperature Rainfall Revenue Members Consumption Prices Population Ratings Scores Sign-ups Costs "
-    "Expenses Income Orders Births Accidents Production Harvest Guests Nights Downloads Calls Traffic Salary Pupils "
-    "Students Passengers Readers Donations Exports Imports Inventory Latency Errors Speed Weight Height Distance Output "
-    "Demand Hours Absences Satisfaction Posts Returns Customers Growth Pressure Noise Snowfall Survey Votes Budget Usage",
+    "de": "Umsatz Gewinn Besucher Temperatur Niederschlag Verkäufe Mitglieder Energieverbrauch Preise Einwohner "
+    "Bewertung Punkte Anmeldungen Kosten Ausgaben Einnahmen Bestellungen Geburten Unfälle Produktion Ernte Gäste "
+    "Übernachtungen Downloads Anrufe Wasserstand Stromverbrauch Gehalt Schüler Studierende Fahrgäste Leser "
+    "Spenden Exporte Importe Lagerbestand Wartezeit Fehlerrate Geschwindigkeit Gewicht Höhe Entfernung Leistung "
+    "Nachfrage Arbeitsstunden Krankentage Zufriedenheit Beiträge Rücksendungen Kunden Wachstum Luftdruck "
+    "Lautstärke Regen Schnee Umfrage Stimmen",
+    "en": "Sales Profit Visitors Temperature Rainfall Revenue Members Consumption Prices Population Ratings Scores "
+    "Sign-ups Costs Expenses Income Orders Births Accidents Production Harvest Guests Nights Downloads Calls "
+    "Traffic Salary Pupils Students Passengers Readers Donations Exports Imports Inventory Latency Errors Speed "
+    "Weight Height Distance Output Demand Hours Absences Satisfaction Posts Returns Customers Growth Pressure "
+    "Noise Snowfall Survey Votes Budget Usage",
 }
 
-TITLE_PATTERNS: dict[str, tuple[str, ...]] = {
-    "de": ("{t}", "{t} {y}", "{t} in {c}", "{t} pro {k}", "{t} nach {k}", "{t} und {t2}", "{t} im Jahr {y}", "{t} seit {y}", "{c}: {t}",
-           "{t}, {c} {y}", "{w} {t}", "{t} im Vergleich", "Anzahl {t}", "{t} ({y})", "{k} und {t}", "{t} {y} in {c}", "{t}: {w}",
-           "Bericht {n}: {t}", "{t} {y}/{y1}", "{w} in {c}", "{w} und {w2}", "{t} bei {p}", "Übersicht {w}", "Abb. {n}: {t}"),
-    "en": ("{t}", "{t} {y}", "{t} in {c}", "{t} per {k}", "{t} by {k}", "{t} and {t2}", "{t} in {y}", "{t} since {y}", "{c}: {t}",
-           "{t}, {c} {y}", "{w} {t}", "{t} compared", "Number of {t}", "{t} ({y})", "{k} and {t}", "{t} {y} in {c}", "{t}: {w}",
-           "Report {n}: {t}", "{t} {y}/{y1}", "{w} in {c}", "{w} and {w2}", "{t} of {p}", "Overview {w}", "Fig. {n}: {t}"),
-}  # fmt: skip
+TITLE_PATTERNS: dict[str, str] = {
+    "de": "{t}|{t} {y}|{t} in {c}|{t} pro {k}|{t} nach {k}|{t} und {t2}|{t} im Jahr {y}|{t} seit {y}|{c}: {t}|"
+    "{t}, {c} {y}|{w} {t}|{t} im Vergleich|Anzahl {t}|{t} ({y})|{k} und {t}|{t} {y} in {c}|{t}: {w}|Bericht {n}: {t}|"
+    "{t} {y}/{y1}|{w} in {c}|{w} und {w2}|{t} bei {p}|Übersicht {w}|Abb. {n}: {t}",
+    "en": "{t}|{t} {y}|{t} in {c}|{t} per {k}|{t} by {k}|{t} and {t2}|{t} in {y}|{t} since {y}|{c}: {t}|{t}, {c} {y}|{w} {t}|"
+    "{t} compared|Number of {t}|{t} ({y})|{k} and {t}|{t} {y} in {c}|{t}: {w}|Report {n}: {t}|{t} {y}/{y1}|{w} in {c}|"
+    "{w} and {w2}|{t} of {p}|Overview {w}|Fig. {n}: {t}",
+}
 
 KINDS_OF = {
-    "de": (
-        "Monat",
-        "Region",
-        "Jahr",
-        "Stadt",
-        "Land",
-        "Woche",
-        "Abteilung",
-        "Person",
-        "Produkt",
-        "Tag",
-        "Quartal",
-        "Haushalt",
-        "Filiale",
-    ),
-    "en": (
-        "month",
-        "region",
-        "year",
-        "city",
-        "country",
-        "week",
-        "team",
-        "person",
-        "product",
-        "day",
-        "quarter",
-        "household",
-        "branch",
-    ),
+    "de": ("Monat", "Region", "Jahr", "Stadt", "Land", "Woche", "Abteilung", "Person", "Produkt", "Tag", "Quartal", "Filiale"),
+    "en": ("month", "region", "year", "city", "country", "week", "team", "person", "product", "day", "quarter", "branch"),
 }
 
 UNITS = ("€", "$", "kg", "t", "km", "m", "mm", "h", "min", "s", "°C", "kWh", "MWh", "l", "ha", "GB", "ms", "dB", "Pa")
@@ -220,11 +194,12 @@ def _pattern(rng: np.random.Generator, language: str) -> str:
     year = int(rng.integers(1980, 2036))
     pools = list(NAMES[language].values())
     fields = {
-        "t": choice(rng, topics), "t2": choice(rng, topics), "y": year, "y1": (year + 1) % 100, "c": choice(rng, NAMES[language]["city"].split()),
-        "k": choice(rng, kinds), "w": choice(rng, choice(rng, pools).split()), "w2": choice(rng, choice(rng, pools).split()),
-        "n": int(rng.integers(1, 30)), "p": choice(rng, NAMES[language]["person"].split()),
+        "t": choice(rng, topics), "t2": choice(rng, topics), "y": year, "y1": (year + 1) % 100, "k": choice(rng, kinds),
+        "c": choice(rng, NAMES[language]["city"].split()), "p": choice(rng, NAMES[language]["person"].split()),
+        "w": choice(rng, choice(rng, pools).split()), "w2": choice(rng, choice(rng, pools).split()),
+        "n": int(rng.integers(1, 30)),
     }  # fmt: skip
-    return choice(rng, TITLE_PATTERNS[language]).format(**fields)
+    return choice(rng, TITLE_PATTERNS[language].split("|")).format(**fields)
 
 
 SHAPES = ("rising", "falling", "constant", "fluctuating")

@@ -15,7 +15,7 @@ SAMPLE = 18
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A drawn chart. `anchors`: (series, category) -> where its value is shown (bar end, point, middle of a wedge), in pixels."""
+    """A drawn chart. `anchors`: (series, category) -> where its value is shown (bar end, point, inside a wedge), in pixels."""
 
     pixels: np.ndarray
     anchors: dict[tuple[int, int], Point]
@@ -26,7 +26,7 @@ def render(chart: Chart, style: Style) -> Drawing:
     """Draw a chart. The picture grows beyond `style.size` only where its title would not fit."""
     style = _fit_title(chart, style)
     sheet = Sheet(style.size, style.background, style.scale, style.text_scaled)
-    left, top, right, bottom = style.pad, style.pad, style.size[0] - style.pad, style.size[1] - style.pad
+    left, top, right, bottom = map(float, (style.pad, style.pad, style.size[0] - style.pad, style.size[1] - style.pad))
     if style.border:
         sheet.box((0, 0, *style.size), None, style.axis)
     title_height = style.title_px + 7 if chart.title else 0
@@ -72,7 +72,7 @@ def _title(sheet: Sheet, chart: Chart, style: Style, plot: Box) -> None:
     sheet.text((x, y), chart.title, style.title_face, style.title_px, style.ink, "lm")
 
 
-# Legend -------------------------------------------------------------------------------------------------------------------------
+# Legend
 
 
 def _entries(chart: Chart, style: Style) -> list[str]:
@@ -82,7 +82,7 @@ def _entries(chart: Chart, style: Style) -> list[str]:
 
 
 def _legend_place(chart: Chart, style: Style, entries: list[str]) -> Style:
-    """The style with a legend place that works: no rows wider than the picture, nothing inside a pie or over horizontal bars."""
+    """The style with a legend place that works: no row wider than the picture, nothing over wedges or horizontal bars."""
     if (chart.is_pie or chart.kind == "barh") and style.legend.startswith("inside"):
         style = replace(style, legend="right")
     if style.legend in ("top", "bottom") and _legend_size(style, entries)[0] > style.size[0] - 2 * style.pad:
@@ -126,7 +126,7 @@ def _legend(
         left += length + SAMPLE + 10 if across else 0
 
 
-# Axes ---------------------------------------------------------------------------------------------------------------------------
+# Axes
 
 
 def _cartesian(sheet: Sheet, chart: Chart, style: Style, area: Box, legend_height: float):

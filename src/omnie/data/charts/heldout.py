@@ -19,9 +19,11 @@ from omnie.data.charts.axes import decimals, number
 from omnie.data.charts.content import choice
 from omnie.data.charts.spec import Chart
 
-STYLES = ("default", "default", "default", "classic", "ggplot", "bmh", "fivethirtyeight", "seaborn-v0_8", "seaborn-v0_8-whitegrid",
-          "seaborn-v0_8-darkgrid", "seaborn-v0_8-ticks", "seaborn-v0_8-pastel", "dark_background", "Solarize_Light2",
-          "tableau-colorblind10", "fast")  # fmt: skip
+STYLES = (
+    "default", "default", "default", "classic", "ggplot", "bmh", "fivethirtyeight", "seaborn-v0_8", "seaborn-v0_8-whitegrid",
+    "seaborn-v0_8-darkgrid", "seaborn-v0_8-ticks", "seaborn-v0_8-pastel", "dark_background", "Solarize_Light2",
+    "tableau-colorblind10", "fast",
+)  # fmt: skip
 BUNDLED = ("DejaVu Sans", "DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
 SIZES = (
     (448, 320, 80),
@@ -164,7 +166,7 @@ def _pie(rng: np.random.Generator, ax: Axes, chart: Chart) -> None:
     legend = rng.random() < 0.35
     hole = {"width": 0.45} if chart.kind == "donut" else {}
     shares = {"autopct": "%1.0f%%", "pctdistance": 0.77 if hole else 0.6} if chart.labelled else {}
-    wedges = ax.pie(chart.values, labels=None if legend else chart.categories, startangle=choice(rng, (0, 90)), counterclock=rng.random() < 0.7,
-                    wedgeprops=hole, **shares)  # fmt: skip
+    turn = {"startangle": choice(rng, (0, 90)), "counterclock": rng.random() < 0.7}
+    wedges = ax.pie(chart.values, labels=None if legend else chart.categories, wedgeprops=hole, **shares, **turn)
     if legend:
         ax.legend(wedges[0], chart.categories, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -187,7 +187,7 @@ def sample(sheet: Sheet, chart: Chart, style: Style, index: int, at: Point, leng
         sheet.hatch(box, HATCHES[1 + index], _readable(style.colours[index]))
 
 
-# Pies ---------------------------------------------------------------------------------------------------------------------------
+# Pies
 
 
 def pie(sheet: Sheet, chart: Chart, style: Style, area: Box) -> tuple[Box, Anchors]:

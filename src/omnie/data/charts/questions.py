@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from omnie.data.charts import content, spec, templates
-from omnie.data.charts.spec import Chart, Kind
+from omnie.data.charts.spec import Chart, Kind, Language
 from omnie.data.example import Example, Scoring, Split
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -21,10 +21,11 @@ MOVES = {
     "de": {"rising": "steigen", "falling": "fallen", "constant": "bleiben gleich", "fluctuating": "schwanken"},
 }
 KIND_WORDS = {
-    "en": {"bar": "bar chart", "barh": "bar chart", "line": "line chart", "pie": "pie chart", "donut": "pie chart", "scatter": "scatter plot"},
-    "de": {"bar": "Balkendiagramm", "barh": "Balkendiagramm", "line": "Liniendiagramm", "pie": "Kreisdiagramm", "donut": "Kreisdiagramm",
-           "scatter": "Streudiagramm"},
-}  # fmt: skip
+    "en": {"bar": "bar chart", "line": "line chart", "pie": "pie chart", "scatter": "scatter plot"},
+    "de": {"bar": "Balkendiagramm", "line": "Liniendiagramm", "pie": "Kreisdiagramm", "scatter": "Streudiagramm"},
+}
+for _words in KIND_WORDS.values():
+    _words |= {"barh": _words["bar"], "donut": _words["pie"]}
 
 Draw = Callable[[np.random.Generator, Split, Chart], tuple[np.ndarray, dict[str, str]]]
 """Draws a chart in a style of a split: pixels [height, width, 3] and the names of the families it drew on."""
@@ -35,7 +36,7 @@ Made = tuple[Chart, str, str, Scoring, str]
 
 def example(skill: str, draw: Draw, rng: np.random.Generator, split: Split) -> Example:
     """One labelled example of a skill ("charts.title")."""
-    chart_language = "de" if rng.random() < 0.5 else "en"
+    chart_language: Language = "de" if rng.random() < 0.5 else "en"
     asked = chart_language if rng.random() < 0.85 else {"de": "en", "en": "de"}[chart_language]
     while (made := MAKERS[skill.split(".")[1]](rng, split, chart_language, asked)) is None:
         continue
@@ -52,7 +53,7 @@ def _kind(rng: np.random.Generator, *without: str) -> Kind:
     for kind, share in shares.items():
         left -= share
         if left <= 0:
-            break
+            return kind
     return kind
 
 
@@ -64,12 +65,12 @@ def _made(rng, split: Split, chart: Chart, name: str, asked: str, answer: str, s
     return chart, question, answer, scoring, template
 
 
-def _title(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made:
+def _title(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
     chart = spec.make(rng, _kind(rng), drawn)
     return _made(rng, split, chart, "title", asked, chart.title, "exact")
 
 
-def _value(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made:
+def _value(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
     kind = _kind(rng, "scatter")
     chart = spec.make(rng, kind, drawn, labelled=True if kind in ("pie", "donut") else None, titled=rng.random() < 0.85)
     series = content.choice(rng, chart.series)
@@ -82,7 +83,7 @@ def _address(rng: np.random.Generator, split: Split, category: str, series: str)
     return templates.pick(rng, split, "address", c=category, s=series)[0] if series else category
 
 
-def _extreme(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made | None:
+def _extreme(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made | None:
     chart = spec.make(rng, _kind(rng, "scatter"), drawn, titled=rng.random() < 0.85)
     highest, index = rng.random() < 0.6, int(rng.integers(len(chart.series)))
     answer = spec.extreme(chart, highest, index)
@@ -101,7 +102,7 @@ def _extreme(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> 
     )
 
 
-def _trend(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made | None:
+def _trend(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made | None:
     course = content.choice(rng, content.SHAPES)
     several = rng.random() < 0.2
     chart = spec.make(
@@ -113,13 +114,13 @@ def _trend(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Ma
     return _made(rng, split, chart, "trend", asked, TRENDS[asked][found], "exact", series=chart.series[0].name)
 
 
-def _kind_question(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made:
+def _kind_question(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
     kind = content.choice(rng, ("bar", "barh", "line", "line", "pie", "donut", "scatter", "scatter"))
     chart = spec.make(rng, kind, drawn, titled=rng.random() < 0.85)
     return _made(rng, split, chart, "kind", asked, KIND_WORDS[asked][kind], "exact")
 
 
-def _describe(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made | None:
+def _describe(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made | None:
     course = content.choice(rng, (*content.SHAPES, "random", "random"))
     kind = _kind(rng, "pie", "donut", "barh") if course != "random" else _kind(rng, "scatter")
     chart = spec.make(rng, kind, drawn, course=course, several=False)
@@ -128,24 +129,27 @@ def _describe(rng: np.random.Generator, split: Split, drawn: str, asked: str) ->
 
 
 def describe(chart: Chart, language: str) -> str | None:
-    """One sentence on a chart: its kind, its title, and the trend of an ordered chart or else the highest category."""
-    kind, found = KIND_WORDS[language][chart.kind], spec.trend(chart.series[0].values)
-    highest = spec.extreme(chart, True)
-    if (found if chart.ordered and not chart.is_pie else highest) is None:
-        return None
-    if language == "de":
-        what = f"die Werte {MOVES['de'][found]}" if chart.ordered and not chart.is_pie else f"am höchsten ist {highest}"
-        return f"Ein {kind} mit dem Titel {chart.title}; {what}."
-    what = f"the values {MOVES['en'][found]}" if chart.ordered and not chart.is_pie else f"the highest is {highest}"
-    return f"A {kind} titled {chart.title}; {what}."
+    """One sentence on a chart: its kind, its title, and the trend of an ordered chart or else the highest category.
+
+    None where neither a trend nor a highest category is clear.
+    """
+    kind = KIND_WORDS[language][chart.kind]
+    if chart.ordered and not chart.is_pie:
+        found = spec.trend(chart.series[0].values)
+        what = found and {"en": "the values ", "de": "die Werte "}[language] + MOVES[language][found]
+    else:
+        highest = spec.extreme(chart, True)
+        what = highest and {"en": "the highest is ", "de": "am höchsten ist "}[language] + highest
+    start = {"en": f"A {kind} titled", "de": f"Ein {kind} mit dem Titel"}[language]
+    return f"{start} {chart.title}; {what}." if what else None
 
 
-def _count(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made:
+def _count(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
     chart = spec.make(rng, _kind(rng, "scatter"), drawn, titled=rng.random() < 0.85)
     return _made(rng, split, chart, "count", asked, str(len(chart.categories)), "number")
 
 
-def _unknown(rng: np.random.Generator, split: Split, drawn: str, asked: str) -> Made:
+def _unknown(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
     """A question that the chart does not answer: a category that is not there, or the title of a chart without one."""
     if rng.random() < 0.25:
         chart = spec.make(rng, _kind(rng), drawn, titled=False)
@@ -168,7 +172,7 @@ def _absent(rng: np.random.Generator, chart: Chart) -> str:
             return name
 
 
-MAKERS: dict[str, Callable[[np.random.Generator, Split, str, str], Made | None]] = {
+MAKERS: dict[str, Callable[[np.random.Generator, Split, Language, str], Made | None]] = {
     "title": _title, "value": _value, "extreme": _extreme, "trend": _trend, "kind": _kind_question, "describe": _describe,
     "count": _count, "unknown": _unknown,
 }  # fmt: skip

@@ -1,0 +1,93 @@
+"""Tables: equal seeds give equal examples, splits share nothing, and answers stand in the cells that were asked for."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+from omnie.data import fonts, tables
+from omnie.data.charts.questions import UNKNOWN
+from omnie.data.example import SPLITS, generator_for
+from omnie.data.scoring import parse_number, score
+from omnie.errors import InputError
+
+PLAIN = fonts.Face("DejaVu Sans", "regular", "sans", Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+
+
+@pytest.fixture(autouse=True)
+def drawable(monkeypatch):
+    """Drawing works in a fresh clone too: without fetched fonts every face is Matplotlib's own. True if fonts were fetched."""
+    try:
+        fonts.faces("train", "sans")
+    except InputError:
+        monkeypatch.setattr(fonts, "pick", lambda *_, **__: PLAIN)
+        monkeypatch.setattr(fonts, "faces", lambda *_: ((PLAIN,),))
+        return False
+    return True
+
+
+def example(skill, split, index=0):
+    return tables.GENERATORS[skill](generator_for(skill, split, index), split)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_equal_seeds_give_equal_examples(split):
+    first, second = example("tables.lookup", split), example("tables.lookup", split)
+    assert (first.parts[0].value.pixels == second.parts[0].value.pixels).all() and first.answer == second.answer
+    assert example("tables.text_lookup", split) == example("tables.text_lookup", split)
+
+
+def test_splits_share_no_family(drawable):
+    kinds = ("template", "layout", "font") if drawable else ("template", "layout")
+    for kind in kinds:
+        pools = [{example("tables.lookup", split, i).families[kind] for i in range(120)} for split in SPLITS]
+        assert len(set.union(*pools)) == sum(map(len, pools)), kind
+
+
+def test_the_answer_stands_in_the_cell():
+    """Row and column are found again from the question alone, and the cell read as people read numbers."""
+    checked = 0
+    for index in range(150):
+        made = example("tables.text_lookup", "train", index)
+        header, *rows = made.parts[0].value.rows
+        question = made.parts[1].value
+        if made.answer in UNKNOWN.values():
+            continue
+        cells = {row[i] for row in rows if row[0] in question for i, name in enumerate(header) if i and name in question}
+        plain = {cell.split(" ")[0] for cell in cells}
+        assert made.answer in cells or any(parse_number(cell) == float(made.answer) for cell in plain), (question, cells)
+        assert score(made, made.answer) == 1
+        checked += 1
+    assert checked > 100
+
+
+def test_absent_rows_are_unknown():
+    found = [made for i in range(150) if (made := example("tables.text_lookup", "train", i)).answer in UNKNOWN.values()]
+    assert found
+    for made in found:
+        assert not any(row[0] in made.parts[1].value.split(" ") for row in made.parts[0].value.rows[1:])
+
+
+def test_pictures_fit_and_keep_a_margin():
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        table = tables.make(rng, ("de", "en")[index % 2], 3 + index % 4, 2 + index % 4)
+        pixels, _ = tables.draw(rng, "train", table)
+        height, width, _ = pixels.shape
+        rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert width <= 600 and height <= 320 and (rim == pixels[0, 0]).all()
+
+
+@pytest.mark.parametrize("line", tables.LINES)
+def test_every_kind_of_line_is_drawn(line, monkeypatch):
+    """A table with lines has more dark pixels than the same table without."""
+    table = tables.make(np.random.default_rng(4), "en", 4, 3)
+
+    def ink(kind: str) -> int:
+        monkeypatch.setattr(tables, "LINES", (kind,))
+        monkeypatch.setattr(tables, "owner", lambda _: "train")
+        pixels, _ = tables.draw(np.random.default_rng(6), "train", table)
+        return int((pixels != pixels[0, 0]).any(-1).sum())
+
+    assert ink(line) == ink("none") if line == "none" else ink(line) > ink("none")
