@@ -11,7 +11,8 @@ EN = {
     "bag, key, car, bike, train, bus, ticket, picture, clock, radio, knife, spoon, plate, cup, bed, shirt, jacket, "
     "shoe, hat, coat, package, order, invoice, contract, card, password, account, screen, keyboard, mirror, carpet, "
     "garden, kitchen, bathroom, machine, engine, wheel, tool, hammer, pencil, paper, map, umbrella, basket, blanket",
-    "things": "tables, chairs, lamps, windows, doors, bottles, books, letters, phones, cameras, batteries, cables, boxes, bags, "
+    "things": ""
+    "tables, chairs, lamps, windows, doors, bottles, books, letters, phones, cameras, batteries, cables, boxes, bags, "
     "keys, cars, tickets, pictures, plates, cups, shirts, jackets, shoes, packages, invoices, cards, apples, eggs, "
     "tomatoes, potatoes, flowers, children, people, dogs, cats, birds, trees, houses, pages, minutes, hours, days, "
     "weeks",
@@ -39,12 +40,14 @@ EN = {
     "order": "open, close, clean, repair, send, find, check, buy, sell, return, cancel, change, move, bring, take, use, wash, "
     "paint, stop, start, show",
     "device": "light, radio, television, computer, printer, oven, heating, fan, music, alarm, camera",
-    "trouble": "is broken, is too late, is missing, is empty, does not work, did not arrive, is too small, is too expensive, is "
+    "trouble": ""
+    "is broken, is too late, is missing, is empty, does not work, did not arrive, is too small, is too expensive, is "
     "lost, has a problem, makes a noise, is not clean",
     "family": "mother, father, brother, sister, son, daughter, uncle, aunt, friend, neighbour, teacher, doctor, boss, customer",
     "live": "lives, works, waits, sleeps, stays, sits, stands, eats, reads, sings, plays, laughs",
     "go": "goes, drives, walks, runs, flies, comes, travels",
-    "where_to": "home, to work, to school, to the office, to the station, to the city, to the doctor, to the market, away, back",
+    "where_to": ""
+    "home, to work, to school, to the office, to the station, to the city, to the doctor, to the market, away, back",
     "weather": "sunny, cloudy, windy, rainy, cold, warm, hot, foggy, dry, wet, nice, bad",
     "have": "has, needs, wants, buys, likes, sells, finds, brings",
     "polite": "please, thank you, sorry, excuse me, of course, no problem, good morning, good evening, hello, goodbye, yes, no",
@@ -55,7 +58,8 @@ EN = {
 
 DE = {
     "name": "anna, peter, maria, thomas, lisa, martin, julia, david, sarah, michael, laura, daniel, emma, paul, nina, robert",
-    "masculine": "tisch, stuhl, schlüssel, brief, drucker, computer, koffer, zug, bus, spiegel, teppich, garten, keller, wagen, "
+    "masculine": ""
+    "tisch, stuhl, schlüssel, brief, drucker, computer, koffer, zug, bus, spiegel, teppich, garten, keller, wagen, "
     "motor, hammer, stift, schrank, ofen, löffel, teller, becher, mantel, schuh, hut, vertrag, bildschirm, schirm, "
     "korb, ball, termin, film, hund, vogel, baum, fisch",
     "feminine": "lampe, tür, flasche, kamera, batterie, tasche, uhr, karte, rechnung, bestellung, tasse, gabel, jacke, hose, "
@@ -89,7 +93,8 @@ DE = {
     "order": "öffnen, schließen, putzen, reparieren, schicken, finden, prüfen, kaufen, verkaufen, bestellen, ändern, bringen, "
     "nehmen, benutzen, waschen, malen, suchen, zeigen, holen, tragen, bezahlen",
     "device": "das licht, das radio, den fernseher, den computer, den drucker, den ofen, die heizung, die musik, die kamera",
-    "trouble": "ist kaputt, ist zu spät, fehlt, ist leer, funktioniert nicht, ist nicht angekommen, ist zu klein, ist zu teuer, "
+    "trouble": ""
+    "ist kaputt, ist zu spät, fehlt, ist leer, funktioniert nicht, ist nicht angekommen, ist zu klein, ist zu teuer, "
     "ist weg, macht probleme, macht geräusche, ist nicht sauber",
     "family": "mein vater, meine mutter, mein bruder, meine schwester, mein sohn, meine tochter, mein onkel, meine tante, mein "
     "freund, der nachbar, die lehrerin, der arzt, der chef, die kundin, der kunde",

@@ -1,0 +1,172 @@
+"""Little clips with moving shapes and sound events, and what may be asked about them.
+
+Shapes, paths and surfaces live in `clips/`, the sounds in `audio/events.py` and `sounds.py`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnie.data.audio.events import EVENTS, NAMES, draw_event
+from omnie.data.clips.motion import MOTIONS, draw_path
+from omnie.data.clips.paint import COLOURS, SIZES, Thing, draw_background, draw_clip
+from omnie.data.clips.shapes import SHAPES
+from omnie.data.clips.wording import (
+    BOTH,
+    MOTION,
+    MOTION_WORDS,
+    NO_SOUND,
+    OBJECT,
+    OBJECT_COLOUR,
+    OBJECT_SHAPE,
+    SOUND,
+    WHEN,
+    Questions,
+    adjective,
+    colour_name,
+    described,
+    shape_name,
+    sound_with_article,
+    story,
+)
+from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.sounds import draw_language, mix
+from omnie.data.words import Language
+from omnie.media.types import Video
+from omnie.messages import Part, text
+
+FRAMES_PER_SECOND = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A clip and the truth: `things` from back to front with the `motions` they make, `sounds` as (start in s, event)."""
+
+    video: Video
+    things: tuple[Thing, ...]
+    motions: tuple[str, ...]
+    sounds: tuple[tuple[float, str], ...]
+    families: dict[str, str]
+
+
+def draw_scene(rng: np.random.Generator, split: Split, *, motions: tuple[str, ...], sounds: int, silent: bool = False) -> Scene:
+    """A clip of 2 to 6 s with one shape for each of `motions` and so many sound events.
+
+    Args:
+        silent: The clip has no sound track at all (only if `sounds` is 0); otherwise it has at least background noise.
+    """
+    frames = int(rng.integers(6 if "circles" in motions or sounds else 4, 13))
+    seconds = frames / FRAMES_PER_SECOND
+    shapes, colours = rng.choice(SHAPES, len(motions), replace=False), rng.choice(list(COLOURS), len(motions), replace=False)
+    paths = [draw_path(rng, motion, frames, seconds) for motion in motions]
+    things = tuple(Thing(str(shape), str(colour), path) for shape, colour, path in zip(shapes, colours, paths, strict=True))
+    size = SIZES[split][rng.integers(len(SIZES[split]))]
+    background, backdrop = draw_background(rng, split, size, [thing.colour for thing in things])
+    pictures, surface = draw_clip(rng, split, background, list(things))
+    heard, tracks, recipe = _draw_sounds(rng, split, sounds, seconds)
+    audio = None if silent and not sounds else mix(rng, tracks, seconds)
+    video = Video(pictures, np.arange(frames) / FRAMES_PER_SECOND, seconds, audio)
+    families = {"renderer": surface, "background": backdrop} | ({"recipe": recipe} if recipe else {})
+    return Scene(video, things, motions, heard, families)
+
+
+def motion(rng: np.random.Generator, split: Split) -> Example:
+    """How the shape moves, or one of two."""
+    count = 2 if rng.random() < 0.3 else 1
+    motions = tuple(str(kind) for kind in rng.choice(MOTIONS, count, replace=False))
+    scene, language = _scene(rng, split, motions), draw_language(rng)
+    # The last one is in front, so that the shape in question is never hidden.
+    words = described(scene.things[-1], language) if count > 1 else {"en": "shape", "de": "die Form"}[language]
+    return _example(rng, split, "scenes.motion", MOTION, scene, language, MOTION_WORDS[motions[-1]][language], what=words)
+
+
+def sound(rng: np.random.Generator, split: Split) -> Example:
+    """Which sound is heard, if any."""
+    language, quiet = draw_language(rng), rng.random() < 0.2
+    scene = draw_scene(rng, split, motions=(_any_motion(rng),), sounds=0 if quiet else 1, silent=rng.random() < 0.5)
+    answer = NO_SOUND[language] if quiet else NAMES[scene.sounds[0][1]][language]
+    return _example(rng, split, "scenes.sound", SOUND, scene, language, answer)
+
+
+def when(rng: np.random.Generator, split: Split) -> Example:
+    """At which half second a sound begins; there may be another sound."""
+    scene, language = draw_scene(rng, split, motions=(_any_motion(rng),), sounds=int(rng.integers(1, 3))), draw_language(rng)
+    start, event = scene.sounds[rng.integers(len(scene.sounds))]
+    answer = f"{round(start * 2) / 2:.1f}"
+    what = sound_with_article(event, language)
+    return _example(rng, split, "scenes.when", WHEN, scene, language, answer, scoring="number", what=what)
+
+
+def moving_object(rng: np.random.Generator, split: Split) -> Example:
+    """Which shape moves, of which colour; another one may stand still."""
+    language = draw_language(rng)
+    moves = str(rng.choice([kind for kind in MOTIONS if kind not in ("still", "grows", "shrinks")]))
+    scene = _scene(rng, split, ("still", moves) if rng.random() < 0.5 else (moves,))
+    thing = scene.things[-1]
+    questions, answer = (
+        (OBJECT, adjective(thing, language)),
+        (OBJECT_COLOUR, colour_name(thing.colour, language)),
+        (OBJECT_SHAPE, shape_name(thing.shape, language)),
+    )[rng.integers(3)]
+    return _example(rng, split, "scenes.object", questions, scene, language, answer)
+
+
+def both(rng: np.random.Generator, split: Split) -> Example:
+    """What moves and what is heard, in one short sentence."""
+    language, kind, quiet = draw_language(rng), _any_motion(rng), rng.random() < 0.15
+    scene = draw_scene(rng, split, motions=(kind,), sounds=0 if quiet else 1, silent=rng.random() < 0.5)
+    answer = story(scene.things[0], kind, None if quiet else scene.sounds[0][1], language)
+    return _example(rng, split, "scenes.both", BOTH, scene, language, answer, scoring="contains")
+
+
+GENERATORS: dict[str, Generator] = {
+    "scenes.motion": motion,
+    "scenes.sound": sound,
+    "scenes.when": when,
+    "scenes.object": moving_object,
+    "scenes.both": both,
+}
+
+
+def _draw_sounds(
+    rng: np.random.Generator, split: Split, count: int, seconds: float
+) -> tuple[tuple[tuple[float, str], ...], list[tuple[float, np.ndarray]], str]:
+    """Different events that begin near different half seconds, in order of time; their samples; and their recipe."""
+    slots = np.sort(rng.choice(np.arange(1, int(2 * seconds) - 1), count, replace=False))
+    starts = [float(slot / 2 + rng.uniform(-0.12, 0.12)) for slot in slots]
+    names = [str(name) for name in rng.choice(list(EVENTS), count, replace=False)]
+    drawn = [draw_event(rng, split, name) for name in names]
+    room = [np.diff([*starts, seconds])[n] for n in range(count)]
+    tracks = [(start, _cut(samples, gap)) for start, (samples, _), gap in zip(starts, drawn, room, strict=True)]
+    return tuple(zip(starts, names, strict=True)), tracks, "+".join(sorted({recipe for _, recipe in drawn}))
+
+
+def _cut(samples: np.ndarray, seconds: float) -> np.ndarray:
+    """Samples that end, faded, before the next event begins."""
+    count = min(len(samples), int(seconds * 16_000))
+    return samples[:count] * np.minimum(1, (count - np.arange(count)) / 320).astype(np.float32)
+
+
+def _scene(rng: np.random.Generator, split: Split, motions: tuple[str, ...]) -> Scene:
+    """A clip about pictures: with one sound, with noise only, or without a track."""
+    return draw_scene(rng, split, motions=motions, sounds=int(rng.random() < 0.35), silent=rng.random() < 0.7)
+
+
+def _any_motion(rng: np.random.Generator) -> str:
+    return str(rng.choice(MOTIONS))
+
+
+def _example(
+    rng: np.random.Generator,
+    split: Split,
+    skill: str,
+    questions: Questions,
+    scene: Scene,
+    language: Language,
+    answer: str,
+    scoring: Scoring = "exact",
+    **slots: str,
+) -> Example:
+    template = str(rng.choice(questions[split][language]))
+    parts = (Part("video", scene.video), text(template.format(**slots)))
+    return Example(skill, parts, answer, scoring, families=scene.families | {"template": template})
