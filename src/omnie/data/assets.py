@@ -26,13 +26,14 @@ from omnie.errors import InputError, OmnieError
 FOLDER = Path(".assets")
 """Where assets lie unless the caller says otherwise: in the current directory."""
 COMMAND = "python -m omnie.data.assets"
-REQUIRED = "ABCXYZabcxyz0123456789ÄÖÜäöüßéè€%°–-+.,:;!?()/&'\"„“"
-"""Characters that a font must have to be used."""
+REQUIRED = "".join(map(chr, range(32, 127))) + "ÄÖÜäöüßéèà€£°§–„“”’«»·"
+"""The characters that every font has: material is written with these only."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One family of `assets.toml`. `sort` is "font" or "emoji"; `kind` a font's class, or emoji in "colour" or as "outline"."""
+    """One family of `assets.toml`. `sort` is "font" or "emoji"; `kind` a font's class, or emoji in "colour" or as
+    "outline"; `without` names icons that are not what their name says; `credit` is whom the licence wants named."""
 
     sort: str
     family: str
@@ -43,6 +44,7 @@ class Asset:
     version: str
     files: str
     credit: str = ""
+    without: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -50,8 +52,9 @@ class Asset:
 
     @property
     def mark(self) -> str:
-        """What the family's VERSION file says when this very package has been fetched."""
-        return f"{self.package} {self.version} {self.files}\n"
+        """What the family's VERSION file says when this very package has been fetched, for this very table of things."""
+        table = f" {things.fingerprint():08x}" if self.sort == "emoji" else ""
+        return f"{self.package} {self.version} {self.files}{table}\n"
 
     def folder(self, root: Path) -> Path:
         return root / self.sort / self.slug
@@ -168,7 +171,8 @@ def _convert_emoji(asset: Asset, packed: tarfile.TarFile, fresh: Path) -> None:
     """`<thing>--<icon>.png` files, one for every icon of a thing that the set has."""
     for entry in _members(asset, packed):
         for thing, icon, picture in things.icons(json.load(packed.extractfile(entry))):
-            picture.save(fresh / f"{thing}--{icon}.png")
+            if icon not in asset.without:
+                picture.save(fresh / f"{thing}--{icon}.png")
 
 
 _CONVERT: dict[str, Callable[[Asset, tarfile.TarFile, Path], None]] = {"font": _convert_fonts, "emoji": _convert_emoji}

@@ -1,9 +1,10 @@
-"""The concrete things of `objects.toml` with their names, and drawing their icons from an SVG set. No files are written here."""
+"""The concrete things of `objects.toml` with their names, and drawing their icons from an SVG set. Writes no files."""
 
 import functools
 import io
 import re
 import tomllib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,9 @@ class Thing:
 
 _PLURALS = {"mouse": "mice", "wolf": "wolves", "fish": "fish", "sheep": "sheep", "dice": "dice", "snowman": "snowmen",
             "gloves": "gloves", "glasses": "glasses", "trousers": "trousers", "scissors": "scissors", "cherries": "cherries",
-            "grapes": "grapes", "fries": "fries", "scarf": "scarves", "cactus": "cacti"}  # fmt: skip
+            "grapes": "grapes", "fries": "fries", "scarf": "scarves", "cactus": "cacti",
+            "wine": "glasses of wine", "coffee": "cups of coffee", "corn": "cobs of corn", "bread": "loaves of bread",
+            "cheese": "pieces of cheese", "dress": "dresses", "fire": "fires"}  # fmt: skip
 
 
 def _plural(name: str) -> str:
@@ -45,6 +48,12 @@ def things() -> dict[str, Thing]:
     return {name: Thing(name, _plural(name), row[0], row[1], frozenset(map(_plain, row[2:]))) for name, row in table.items()}
 
 
+@functools.cache
+def fingerprint() -> int:
+    """A number that changes whenever a thing gains or loses an icon."""
+    return zlib.crc32(repr([(name, sorted(thing.icons)) for name, thing in things().items()]).encode())
+
+
 def _plain(icon: str) -> str:
     """An icon's name without what sets write differently: "hot-beverage-2" and "hotbeverage" are equal."""
     return re.sub(r"-\d+$", "", icon).replace("-", "")
@@ -60,11 +69,12 @@ def icons(table: dict) -> Iterator[tuple[str, str, Image.Image]]:
     owners = {icon: name for name, thing in things().items() for icon in thing.icons}
     for icon, drawing in table["icons"].items():
         if _plain(icon) in owners:
-            yield owners[_plain(icon)], icon, _draw({"width": 16, "height": 16, "left": 0, "top": 0, **_sides(table), **drawing})
+            yield owners[_plain(icon)], icon, _draw(_sides(table) | drawing)
 
 
 def _sides(table: dict) -> dict:
-    return {side: table[side] for side in ("width", "height", "left", "top") if side in table}
+    default = {"width": 16, "height": 16, "left": 0, "top": 0}
+    return {side: table.get(side, default[side]) for side in default}
 
 
 def _draw(drawing: dict) -> Image.Image:

@@ -14,6 +14,11 @@ import numpy as np
 Language = Literal["en", "de"]
 Item = TypeVar("Item")
 LANGUAGES: tuple[Language, ...] = ("en", "de")
+SIDES: dict[Language, dict[int, tuple[str, ...]]] = {
+    "en": {2: ("left", "right"), 3: ("left", "middle", "right")},
+    "de": {2: ("links", "rechts"), 3: ("links", "Mitte", "rechts")},
+}
+"""Places from left to right in a row of two or three things, as answers."""
 
 
 @functools.cache
