@@ -18,6 +18,8 @@ from omnie.inputs import MODALITIES
 from omnie.messages import Message
 from omnie.processor import tokens
 
+STOP = frozenset({tokens.ID[tokens.END]})
+"""Tokens with which the assistant ends its turn."""
 FinishReason = Literal["stop", "length"]
 
 
@@ -94,7 +96,7 @@ class Runtime:
         """
         clock = Clock()
         inputs = self.processor.encode(messages)
-        request = Request(inputs, options, frozenset({tokens.ID[tokens.END]}))
+        request = Request(inputs, options, STOP)
         encode, counted = clock.lap(), Counted(self.engine.generate(request))
         prefill = None
         for text in self.processor.tokenizer.stream(counted):

@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 from omnie.errors import OmnieError
 
@@ -33,7 +34,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     from omnie.cli.app import app
 
-    usage_error = typer.BadParameter.__mro__[1]  # typer carries its own copy of click and does not export this class
+    # typer carries its own copy of click and does not export UsageError, the parent of the one that it does export.
+    usage_error = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
     command = typer.main.get_command(app)
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:

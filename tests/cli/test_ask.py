@@ -1,0 +1,146 @@
+"""`omnie ask` from the arguments to the exit status, on a toy model: every kind of file, every kind of bad file."""
+
+import gc
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from files import BAD, GOOD
+
+from omnie.cli.main import main
+
+OMNIE = str(Path(sys.executable).with_name("omnie"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    for name, content in (GOOD | BAD).items():
+        (folder / name).write_bytes(content())
+    return folder
+
+
+@pytest.fixture
+def ask(toy_folder, files, monkeypatch, capsys):
+    """Runs `omnie ask ARGUMENTS` in the folder of the files; gives status, stdout and stderr."""
+    monkeypatch.chdir(files)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit:
+            main(["ask", "--model", str(toy_folder), "--max-tokens", "8", *arguments])
+        gc.enable()
+        return exit.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_kind_of_file_gets_an_answer(ask, name):
+    status, answer, talk = ask(name, "What?")
+    assert (status, talk) == (0, "")
+    assert answer.endswith("\n") and answer.strip()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_one_line_and_status_2(ask, name):
+    status, answer, talk = ask(name, "What?")
+    assert (status, answer) == (2, "")
+    assert talk.startswith("omnie: ") and talk.count("\n") == 1 and "allowed" in talk
+
+
+@pytest.mark.parametrize("name", ["missing.png", "."], ids=["missing", "folder"])
+def test_what_is_no_file_is_refused(ask, name):
+    status, answer, talk = ask(name, "What?")
+    assert (status, answer) == (2, "") and talk.count("\n") == 1
+
+
+def test_broken_sound_is_an_error_unless_it_is_not_wanted(ask):
+    status, answer, talk = ask("--no-audio", "broken-sound.mkv", "What?")
+    assert (status, talk) == (0, "") and answer.strip()
+
+
+def test_kinds_are_told_by_content(ask, files):
+    (files / "picture.csv").write_bytes(GOOD["picture.png"]())
+    assert ask("picture.csv", "What?") == ask("picture.png", "What?")
+
+
+def test_a_lone_sound_is_the_question(ask):
+    status, answer, _ = ask("voice.wav")
+    assert status == 0 and answer.strip()
+
+
+@pytest.mark.parametrize("arguments", [["picture.png"], ["voice.wav", "page.pdf", ""]], ids=["left out", "empty"])
+def test_a_missing_question_is_an_error_with_a_hint(ask, arguments):
+    status, _, talk = ask(*arguments)
+    assert status == 2 and "question" in talk and "omnie ask chart.png" in talk
+
+
+def test_stdin_can_be_the_file(ask, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(GOOD["picture.png"]())))
+    assert ask("-", "What?") == ask("picture.png", "What?")
+
+
+def test_json_holds_answer_tokens_timings_and_model(ask, toy_folder):
+    status, output, _ = ask("--json", "picture.png", "voice.wav", "What?")
+    result = json.loads(output)
+    assert status == 0 and output.count("\n") == 1
+    assert result["answer"] + "\n" == ask("picture.png", "voice.wav", "What?")[1]
+    assert result["model"] == str(toy_folder) and result["finish_reason"] == "length"
+    assert result["tokens"].pop("prompt") > 6 + 13
+    assert result["tokens"] == {"completion": 8, "media": {"image": 6, "audio": 13}}
+    assert set(result["timings"]) == {"start", "media_wait", "load", "encode", "prefill", "decode", "tokens_per_second"}
+    assert all(seconds >= 0 for seconds in result["timings"].values())
+
+
+def test_the_order_of_files_is_kept(ask):
+    assert ask("picture.png", "table.csv", "What?") != ask("table.csv", "picture.png", "What?")
+
+
+def test_sampling_options_reach_the_model(ask):
+    plain, hot, again, other, long, penalty = (
+        ask(*options, "table.csv", "What?")[1]
+        for options in (
+            [],
+            ["--temperature", "2", "--seed", "1"],
+            ["--temperature", "2", "--seed", "1"],
+            ["--temperature", "2", "--seed", "2"],
+            ["--max-tokens", "60"],
+            ["--max-tokens", "60", "--repetition-penalty", "9"],
+        )
+    )
+    assert hot == again and len({plain, hot, other}) == 3 and penalty != long
+    assert ask("--temperature", "2", "--top-p", "0.0001", "table.csv", "What?")[1] == plain
+
+
+def test_an_unknown_model_is_one_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["ask", "--model", "no-such-model", "What?"])
+    gc.enable()
+    talk = capsys.readouterr().err
+    assert exit.value.code == 2 and "no-such-model" in talk and talk.count("\n") == 1
+
+
+def test_the_command_itself_streams_and_refuses_without_a_memory_spike(toy_folder, files):
+    """The installed command in processes of its own: an answer, and a giant picture that costs no more memory than it."""
+    command = [OMNIE, "ask", "--model", str(toy_folder), "--max-tokens", "4"]
+    good = subprocess.run([*command, "picture.png", "What?"], cwd=files, capture_output=True, text=True)
+    assert good.returncode == 0 and good.stdout.strip() and good.stderr == ""
+    usual = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    before = set(os.listdir(files))
+    giant = subprocess.run([*command, "giant.png", "What?"], cwd=files, capture_output=True, text=True)
+    assert giant.returncode == 2 and giant.stdout == "" and giant.stderr.count("\n") == 1
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < usual * 1.1
+    assert set(os.listdir(files)) == before
+
+
+def test_a_reader_that_leaves_in_the_middle_is_quiet(toy_folder, files):
+    command = [OMNIE, "ask", "--model", str(toy_folder), "--max-tokens", "2000", "What?"]
+    process = subprocess.Popen(command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait(60) == 141

@@ -1,0 +1,110 @@
+"""The runtime on the toy model: deltas join to the answer, counts and timings are true, characters arrive whole."""
+
+import time
+
+import numpy as np
+import pytest
+
+from omnie.engine.request import SamplingOptions
+from omnie.errors import InputError
+from omnie.media import Audio, Image, as_part
+from omnie.messages import Part, user
+from omnie.runtime import Clock, Runtime, media_tokens
+
+
+@pytest.fixture(scope="module")
+def runtime(toy_folder) -> Runtime:
+    return Runtime(toy_folder)
+
+
+def picture() -> Part:
+    return as_part(Image(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)))
+
+
+def sound() -> Part:
+    return as_part(Audio(np.sin(np.arange(16_000) / 20).astype(np.float32)))
+
+
+MESSAGE = [user("Größe?")]
+FEW = SamplingOptions(max_tokens=12)
+
+
+def test_deltas_join_to_the_answer(runtime):
+    deltas = list(runtime.stream(MESSAGE, FEW))
+    assert "".join(delta.text for delta in deltas) == runtime.answer(MESSAGE, FEW).text != ""
+    assert all(delta.text and delta.usage is None for delta in deltas[:-1])
+    assert deltas[-1].usage and deltas[-1].timings and deltas[-1].finish
+
+
+def test_deltas_come_as_tokens_do(runtime):
+    stream = runtime.stream(MESSAGE, SamplingOptions(max_tokens=4000))
+    start = time.perf_counter()
+    next(stream)
+    assert time.perf_counter() - start < 5
+    stream.close()
+
+
+def test_usage_counts_each_modality(runtime):
+    message = user(picture(), sound(), "What?")
+    usage = runtime.answer([message], FEW).usage
+    assert usage.media == {"image": 6, "audio": 13}
+    assert usage.prompt == len(runtime.processor.encode([message])["input_ids"])
+    assert usage.completion == 12
+
+
+def test_the_answer_depends_on_each_part(runtime):
+    answers = {
+        runtime.answer([user(*parts)], FEW).text
+        for parts in (["What?"], [picture(), "What?"], [sound(), "What?"], [picture(), sound(), "What?"], ["Why?"])
+    }
+    assert len(answers) == 5
+
+
+def test_a_full_answer_says_length_and_a_stopped_one_stop(runtime, monkeypatch):
+    assert runtime.answer(MESSAGE, FEW).finish == "length"
+    ids = list(runtime.engine.generate(request(runtime, FEW)))
+    monkeypatch.setattr("omnie.runtime.STOP", frozenset({ids[5]}))
+    stopped = runtime.answer(MESSAGE, FEW)
+    assert stopped.finish == "stop" and stopped.usage.completion == ids.index(ids[5])
+
+
+def request(runtime, options):
+    from omnie.engine.request import Request
+
+    return Request(runtime.processor.encode(MESSAGE), options)
+
+
+def test_timings_add_up_to_the_time_that_passed(runtime):
+    start = time.perf_counter()
+    timings = runtime.answer(MESSAGE, FEW).timings
+    passed = time.perf_counter() - start
+    assert timings.encode + timings.prefill + timings.decode == pytest.approx(passed, rel=0.2, abs=0.02)
+    assert timings.tokens_per_second == pytest.approx(11 / timings.decode)
+
+
+@pytest.mark.parametrize(
+    "ids", [[0xC3, 0xA4], [0xF0, 0x9F, 0x99, 0x82], [0xC3], [0xFF, 0x41]], ids=["ä", "emoji", "cut", "bad"]
+)
+def test_characters_arrive_whole(runtime, monkeypatch, ids):
+    """Byte tokens, one at a time: never half a character, and together what `decode` says."""
+    letters = {token: number for number in range(32, 288) for token in [runtime.processor.tokenizer._bytes[number]]}
+    tokens = [letters[bytes([byte])] for byte in ids]
+    monkeypatch.setattr(runtime.engine, "generate", lambda request: iter(tokens))
+    texts = [delta.text for delta in runtime.stream(MESSAGE, FEW)]
+    assert "".join(texts) == runtime.processor.decode(tokens) == bytes(ids).decode("utf-8", "replace")
+    assert all("\ufffd" not in text for text in texts) or b"\xff" in bytes(ids) or len(ids) == 1
+
+
+def test_a_prompt_beyond_the_context_is_refused(runtime):
+    with pytest.raises(InputError, match="too long"):
+        runtime.answer([user("word " * 10_000)], FEW)
+
+
+def test_media_tokens_name_only_what_occurs():
+    assert media_tokens({"mm_token_type_ids": np.array([0, 0, 3, 1, 3])}) == {"image": 1, "audio": 2}
+
+
+def test_the_clock_laps():
+    clock = Clock()
+    time.sleep(0.02)
+    assert clock.lap() >= 0.02 and clock.lap() < 0.02
