@@ -74,10 +74,24 @@ def test_thoughts_are_no_part_of_the_answer(tokenizer):
     assert chat.parse([*think, *tokenizer.encode("Rot.")], tokenizer) == [assistant("Rot.")]
 
 
-@pytest.mark.parametrize("inside", ["{", "[1]", '{"name": "f"}', '{"name": "f", "arguments": 3}', ""])
+BROKEN = ["{", "[1]", '{"name": "f"}', '{"name": "f", "arguments": 3}', "", "[" * 20_000]
+BROKEN += ['{"name": "f", "arguments": {"x": NaN}}', '{"name": "\\ud800", "arguments": {}}', '{"name": 1, "arguments": {}}']
+
+
+@pytest.mark.parametrize("inside", BROKEN, ids=lambda inside: inside[:40])
 def test_a_broken_call_of_the_model_stays_text(inside):
     parsed = chat.parse(f"<tool_call>{inside}</tool_call><|end_of_sentence|>")
     assert parsed == [assistant(inside) if inside else assistant()]
+
+
+def test_what_is_never_closed_ends_with_its_turn():
+    parsed = chat.parse("<|user|>a<|IMAGE_START|>b<|end_of_sentence|><|assistant|>c<tool_call>{<|user|>d<|end_of_sentence|>")
+    assert parsed == [Message("user", (text("a"), Part("image", None))), assistant("c{"), user("d")]
+
+
+def test_only_the_assistant_calls_tools():
+    call = '{"name": "f", "arguments": {}}'
+    assert chat.parse(f"<|user|><tool_call>{call}</tool_call><|end_of_sentence|>") == [user(call)]
 
 
 @pytest.mark.parametrize(

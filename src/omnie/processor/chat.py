@@ -205,14 +205,17 @@ def _items_of_ids(ids: Sequence[int], tokenizer: Tokenizer) -> Iterator[_Item]:
 class _Parser:
     """Reads items one by one; a turn collects parts and calls until a role or the end of the turn closes it."""
 
-    def __init__(self, items: Iterator[_Item]):
-        self._items = items
+    def __init__(self, items: Iterable[_Item]):
+        self._items = list(items)
+        self._at = 0
         self._done: list[Message] = []
         self._page = 0
         self._open("assistant")
 
     def messages(self) -> list[Message]:
-        for value, special in self._items:
+        while self._at < len(self._items):
+            value, special = self._items[self._at]
+            self._at += 1
             if special:
                 self._special(value)
             else:
@@ -239,31 +242,48 @@ class _Parser:
         elif token in MEDIA:
             self._media(token)
         elif token == tokens.CALL_START:
-            self._call(self._until(tokens.CALL_END))
+            self._call("".join(self._until(tokens.CALL_END)))
         elif token == tokens.THINK_START:
             self._until(tokens.THINK_END)
 
-    def _until(self, closing: str) -> str:
-        """The text before a closing token; special tokens on the way (placeholders, time marks) are left out."""
+    def _until(self, closing: str) -> list[str]:
+        """The texts before a closing token, or before the end of the turn; special tokens on the way are left out."""
         found = []
-        for value, special in self._items:
+        while self._at < len(self._items):
+            value, special = self._items[self._at]
+            if special and (value == tokens.END or value in SPEAKERS):
+                break  # never closed: the turn's end is still to be read
+            self._at += 1
             if special and value == closing:
                 break
-            found.append("" if special else value + "\n" * (closing in (tokens.PAGE_END,)))
-        return "".join(found)
+            if not special:
+                found.append(value)
+        return found
 
     def _media(self, token: str) -> None:
         kind, closing = MEDIA[token]
         inside = self._until(closing)
-        page = int(inside.split("\n", 1)[0]) if kind == "document" and inside[:1].isdigit() else 0
+        number = inside[0] if kind == "document" and inside else ""
+        page = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
         follows = kind == "document" and self._parts and self._parts[-1].kind == kind and page > self._page
         self._page = page
         if not follows:
             self._parts.append(Part(kind, None))
 
     def _call(self, inside: str) -> None:
-        try:
-            value = json.loads(inside)
-            self._calls.append(ToolCall(str(value["name"]), dict(value["arguments"])))
-        except (ValueError, TypeError, KeyError):
+        call = _read_call(inside) if self._role == "assistant" else None
+        if call is None:
             self._parts.append(text(inside))
+        else:
+            self._calls.append(call)
+
+
+def _read_call(inside: str) -> ToolCall | None:
+    """The call that a text spells; None where it is none, or could not be written down again as JSON in UTF-8."""
+    try:
+        value = json.loads(inside)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    fits = isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("arguments"), dict)
+    return ToolCall(value["name"], value["arguments"]) if fits else None
