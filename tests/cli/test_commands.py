@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omnie.cli.ask import compose, split
+from omnie.cli.ask import compose, harmless, split
 from omnie.cli.main import main
 from omnie.errors import InputError
 from omnie.messages import Message, Part, text
@@ -117,3 +117,8 @@ def test_a_sound_may_ask_but_a_table_may_not():
     assert compose([table], "Sum?").parts[-1] == text("Sum?")
     with pytest.raises(InputError, match="question is missing"):
         compose([table], None)
+
+
+def test_a_terminal_is_not_steered_by_an_answer():
+    assert harmless("Größe:\t3 €\n🙂") == "Größe:\t3 €\n🙂"
+    assert harmless("\x1b[2Jgone\x07\x9b") == "\ufffd[2Jgone\ufffd\ufffd"

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +86,18 @@ def _speaks(value: Any) -> bool:
     return isinstance(value, Audio) or (isinstance(value, Video) and value.audio is not None)
 
 
-def show(deltas: "Sequence[Delta] | Any") -> None:
+def show(deltas: "Iterable[Delta]") -> None:
     """Write the answer to stdout as it comes, and end the line."""
+    terminal = sys.stdout.isatty()
     for delta in deltas:
-        sys.stdout.write(delta.text)
+        sys.stdout.write(harmless(delta.text) if terminal else delta.text)
         sys.stdout.flush()
     print(flush=True)
+
+
+def harmless(answer: str) -> str:
+    """Text without control characters but line breaks and tabs: an answer may quote a file that wants to steer the terminal."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in answer)
 
 
 def report(runtime: "Runtime", deltas: "Sequence[Delta]", **before: float) -> dict[str, Any]:
