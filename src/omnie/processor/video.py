@@ -50,7 +50,7 @@ def choose(times: np.ndarray, seconds: float, *, fps: float, limit: int) -> list
     A frame is taken once, so a clip that holds fewer frames gives fewer.
     """
     length = max(float(seconds), float(times[-1]), 1 / fps)
-    count = int(np.clip(np.ceil(length * fps - 1e-6), 1, limit))
+    count = int(np.clip(np.floor(length * fps + 0.5), 1, limit))  # sound may outlast the last frame by a sliver
     wanted = np.arange(count) * max(1 / fps, length / count)
     right = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
     left = right - 1
