@@ -1,6 +1,6 @@
 """Sounds: WAV, MP3, FLAC, Ogg, M4A and the sound tracks of clips to 16 kHz mono. Frames of video are not touched here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import av
@@ -68,10 +68,8 @@ def decode_track(container: Any, kind: Kind, limits: Limits, origin: float | Non
     samples = resampler.finish()
     if not len(samples):
         raise empty("the sound has no samples", kind.title)
-    seconds = len(samples) / SAMPLE_RATE
-    # FFmpeg guesses an MP3's length from its bit rate.
-    if origin is None and kind.format != "mp3" and claimed is not None and seconds < claimed - max(0.5, 0.05 * claimed):
-        raise damaged(kind.title, f"it states {claimed:.1f} s but holds {seconds:.1f} s")
+    if origin is None and kind.format != "mp3":  # FFmpeg guesses an MP3's length from its bit rate
+        check_complete(kind, claimed or 0.0, len(samples) / SAMPLE_RATE)
     return Audio(samples)
 
 
@@ -89,19 +87,28 @@ def claimed_seconds(container: Any, track: Any) -> float | None:
 
 
 def check_seconds(seconds: float | None, limits: Limits) -> None:
-    """Refuse what is longer than `limits.seconds`."""
-    if seconds is not None and seconds > limits.seconds:
+    """Refuse what is longer than `limits.seconds`; a second more is granted, because no recording ends on the second."""
+    if seconds is not None and seconds > limits.seconds + 1:
         raise too_large("the recording is too long", f"{seconds:,.1f} s", f"at most {limits.seconds:g} s", "seconds")
 
 
-def decoded(container: Any, track: Any, kind: Kind) -> Iterator[Any]:
-    """The decoded frames of one track.
+def check_complete(kind: Kind, claimed: float, seconds: float) -> None:
+    """Refuse a file that ends clearly before the length that its header states."""
+    if seconds < claimed - max(0.5, 0.05 * claimed):
+        raise damaged(kind.title, f"it states {claimed:.1f} s but holds {seconds:.1f} s")
+
+
+def decoded(container: Any, track: Any, kind: Kind, wanted: Callable[[Any], bool] | None = None) -> Iterator[Any]:
+    """The decoded frames of one track; packets that are not `wanted` are not decoded.
 
     Raises:
         MediaError: More than a stray packet fails to decode.
     """
     packets, bad = 0, []
     for packet in container.demux(track):
+        # The last packet is empty and makes the decoder give out what it still holds.
+        if wanted and packet.size and not wanted(packet):
+            continue
         packets += 1
         try:
             frames = packet.decode()
@@ -136,7 +143,8 @@ class _Resampler:
         """float32 [samples], finite, in [-1, 1]."""
         self._flush()
         samples = np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.float32)
-        return np.clip(samples, -1, 1)
+        self.pieces.clear()
+        return np.clip(samples, -1, 1, out=samples)
 
     def _change_rate(self, rate: int) -> None:
         if not 1000 <= rate <= 768_000:

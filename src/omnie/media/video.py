@@ -1,6 +1,8 @@
 """Clips: MP4, MOV, MKV, WebM and AVI to a few small frames and the whole sound track. Memory does not grow with the length."""
 
+from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from typing import IO, Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from av.error import FFmpegError
 from omnie.errors import MediaError
 from omnie.media.audio import (
     check_codec,
+    check_complete,
     check_seconds,
     claimed_seconds,
     decode_track,
@@ -38,10 +41,12 @@ def decode(file: IO[bytes], kind: Kind, limits: Limits, audio: bool = True) -> V
         if track is None:
             raise empty("the clip has no frames", f"{kind.title} without a picture track")
         has_sound = bool(container.streams.audio)
-    frames, times, end = _frames(file, kind, limits)
-    sound = _sound(file, kind, limits, times[0]) if audio and has_sound else None
-    seconds = max(end - times[0], sound.seconds if sound else 0.0)
-    return Video(frames, np.array(times) - times[0], seconds, sound)
+        claimed = container.duration / 1e6 if container.duration and (audio or not has_sound) else 0.0
+    keeper = _frames(file, kind, limits)
+    sound = _sound(file, kind, limits, keeper.times[0]) if audio and has_sound else None
+    seconds = max(keeper.seconds, sound.seconds if sound else 0.0)
+    check_complete(kind, claimed, seconds)
+    return Video(keeper.frames, np.array(keeper.times) - keeper.times[0], seconds, sound)
 
 
 def _picture_track(container: Any) -> Any:
@@ -60,33 +65,27 @@ def _sound(file: IO[bytes], kind: Kind, limits: Limits, origin: float) -> Audio:
                 f"the clip's sound cannot be used: {error.what}",
                 value=error.value,
                 allowed=error.allowed,
-                hint="repair the file, or leave the sound out with --no-audio",
+                hint="repair it, or leave the sound out (--no-audio, audio=False)",
             ) from error
 
 
-def _frames(file: IO[bytes], kind: Kind, limits: Limits) -> tuple[np.ndarray, list[float], float]:
-    """Kept frames (uint8 [frames, height, width, 3]), their times and the end of the clip (s, on the container's clock)."""
-    keeper = _pass(file, kind, limits, None)
-    if keeper.seconds < keeper.expected / 2 and keeper.rate < limits.frame_rate:
-        # The header states a much longer clip than there is: with the true length the budget allows more frames.
-        keeper = _pass(file, kind, limits, keeper.seconds)
-    return keeper.frames, keeper.times, keeper.end
-
-
-def _pass(file: IO[bytes], kind: Kind, limits: Limits, seconds: float | None) -> "_Keeper":
+def _frames(file: IO[bytes], kind: Kind, limits: Limits) -> "_Keeper":
     with open_container(file, kind) as container:
         track = _picture_track(container)
         claimed = claimed_seconds(container, track)
         check_seconds(claimed, limits)
         check_codec(track, f"the picture track of {kind.title}")
         _check_frame_size(track, limits)
-        keeper = _Keeper(limits, claimed if seconds is None else seconds, float(track.sample_aspect_ratio or 1))
+        keeper = _Keeper(limits, claimed, float(track.sample_aspect_ratio or 1))
         track.thread_type = "AUTO"
-        if track.average_rate and track.average_rate >= _SKIP_FROM * keeper.rate:
+        wanted = None
+        if _keyframes_suffice(track, 1 / keeper.rate):
+            wanted = _due_keyframes(track, keeper.rate)
+        elif track.average_rate and track.average_rate >= _SKIP_FROM * keeper.rate:
             track.codec_context.skip_frame = "NONREF"
         period = 1 / (track.average_rate or Fraction(25))
         try:
-            for index, frame in enumerate(decoded(container, track, kind)):
+            for index, frame in enumerate(decoded(container, track, kind, wanted)):
                 time = float(index * period) if frame.time is None else frame.time
                 shown = frame.duration * frame.time_base if frame.duration and frame.time_base else period
                 keeper.offer(frame, time, float(shown))
@@ -106,6 +105,31 @@ def _check_frame_size(track: Any, limits: Limits) -> None:
             f"at most {limits.megapixels:g} megapixels",
             "megapixels",
         )
+
+
+def _keyframes_suffice(track: Any, period: float) -> bool:
+    """Whether the container's index knows a keyframe in every `period` (s) of the clip: they decode without the others."""
+    if not track.duration or not track.time_base:
+        return False
+    start = track.start_time or 0
+    keys = sorted(entry.timestamp for entry in track.index_entries if entry.is_keyframe)
+    gaps = [later - earlier for earlier, later in pairwise([start, *keys, start + track.duration])]
+    return bool(keys) and max(gaps) * track.time_base <= period
+
+
+def _due_keyframes(track: Any, rate: float) -> Callable[[Any], bool]:
+    """Chooses the first keyframe in each period, before anything is decoded."""
+    start, last = track.start_time or 0, -1
+
+    def wanted(packet: Any) -> bool:
+        nonlocal last
+        if not packet.is_keyframe or packet.pts is None:
+            return False
+        turn = int(float((packet.pts - start) * track.time_base) * rate + 0.01)
+        is_due, last = turn > last, max(turn, last)
+        return is_due
+
+    return wanted
 
 
 class _Keeper:

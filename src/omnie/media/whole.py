@@ -10,8 +10,8 @@ from typing import IO
 from omnie.media.kinds import Kind, after_id3
 from omnie.media.limits import damaged
 
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-"""What writers to a pipe state as a RIFF chunk's size."""
+_UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFF024, 0xFFFFFFFF)
+"""What writers to a pipe (FFmpeg, SoX, crashed recorders) state as the sizes of the file and of its samples."""
 _MP3_SLACK = 4096
 """Bytes by which an MP3's own count may be off: encoders differ in whether tags and the first frame belong to it."""
 
@@ -41,7 +41,13 @@ def _chunks(file: IO[bytes], start: int) -> Iterator[tuple[bytes, int, int]]:
         start += 8 + length + length % 2
 
 
+def _stated_size(file: IO[bytes]) -> int:
+    file.seek(4)
+    return int.from_bytes(file.read(4), "little")
+
+
 def _check_wav(file: IO[bytes], size: int) -> str | None:
+    is_stream = _stated_size(file) in _UNKNOWN_SIZES
     has_format = False
     for name, length, start in _chunks(file, 12):
         if name == b"fmt ":
@@ -51,7 +57,7 @@ def _check_wav(file: IO[bytes], size: int) -> str | None:
         if name == b"data":
             if not has_format:
                 return "it has no format chunk"
-            if length not in _UNKNOWN_SIZES and start + length > size:
+            if start + length > size and not (is_stream and length in _UNKNOWN_SIZES):
                 return f"its header states {length:,} bytes of samples but it holds {size - start:,}"
             return None
     return "it has no samples"
