@@ -1,4 +1,4 @@
-"""`python -m omnie.train --out runs/nano --minutes 60`: every field of `TrainConfig` is an option. No torch before it is needed."""
+"""`python -m omnie.train --out runs/nano --minutes 60`: every field of `TrainConfig` is an option."""
 
 import argparse
 import dataclasses
@@ -12,7 +12,8 @@ from omnie.train.config import TrainConfig
 
 def parser() -> argparse.ArgumentParser:
     """Options made from the config's fields."""
-    result = argparse.ArgumentParser("omnie.train", description=TrainConfig.__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    layout = argparse.RawTextHelpFormatter
+    result = argparse.ArgumentParser("omnie.train", description=TrainConfig.__doc__, formatter_class=layout)
     for field, kind in typing.get_type_hints(TrainConfig).items():
         choices = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
         default = {f.name: f.default for f in dataclasses.fields(TrainConfig)}[field]

@@ -15,13 +15,12 @@ HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One batch on the device: the model's arguments, [B, T] segments, targets, auxiliary alignments, and its skills.
+    """One batch on the device: the model's arguments, targets, auxiliary alignments, and its skills.
 
     `tokens` of its `slots` are real, the others padding.
     """
 
     inputs: dict[str, Tensor]
-    segments: Tensor
     targets: Targets
     alignments: dict[str, AlignmentTensors]
     skills: tuple[str, ...]
@@ -33,13 +32,11 @@ def to_device(batch: Batch, device: torch.device, dtype: torch.dtype) -> Step:
     """Moves a batch; pixels and sounds get the model's dtype and range there."""
     arrays = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
     found = targets_of(arrays.pop("labels"), torch.from_numpy(batch.skill_ids))
-    segments = arrays.pop("segment_ids")
     move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
     inputs = {name: array if name in HOST else restore(name, move(array), dtype) for name, array in arrays.items()}
     alignments = {"image": batch.image, "audio": batch.audio}
     return Step(
         inputs=inputs,
-        segments=move(segments),
         targets=Targets(move(found.positions), move(found.labels), move(found.skills)),
         alignments={name: _alignment(value, device) for name, value in alignments.items() if value is not None},
         skills=batch.skills,

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from omnie.model import config as architecture
 from omnie.model.experts import Router
-from omnie.model.masks import decoder_mask
 from omnie.model.omni import Omni
 from omnie.train.config import TrainConfig
 from omnie.train.source import BUILT_IN
@@ -21,9 +19,10 @@ HEAD = "lm_head.weight"
 def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni:
     """A model with fresh weights (by `config.seed`) or those of the folder `config.init`, ready to train."""
     torch.manual_seed(config.seed)
-    model = Omni(architecture.architecture(config.size) if config.init is None else architecture.read(config.init / "config.json"))
-    if config.init is not None:
-        weights = load_file(config.init / "model.safetensors")
+    folder = config.init
+    model = Omni(architecture.read(folder / "config.json") if folder else architecture.architecture(config.size))
+    if folder:
+        weights = load_file(folder / "model.safetensors")
         model.load_state_dict(weights | {HEAD: weights["model.language_model.embed_tokens.weight"]})
     model.model.language_model.gradient_checkpointing = config.checkpointing
     return cast(model, dtype).to(device).train()
@@ -36,16 +35,6 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
         if id(parameter) not in routers:
             parameter.data = parameter.data.to(dtype)
     return model
-
-
-def masks_of(model: Omni, segments_BT: Tensor) -> dict[bool, Tensor | None]:
-    """The attention masks of packed rows: of the global layers (False) and, where there are any, of the windowed ones."""
-    windows = {False: None, True: model.config.sliding_window}
-    return {
-        sliding: decoder_mask(segments_BT.shape[1], 0, segments_BT.device, segment_ids=segments_BT, window=window)
-        for sliding, window in windows.items()
-        if not sliding or window is not None
-    }
 
 
 def export(model: Omni, folder: Path, processor: Path | None) -> None:

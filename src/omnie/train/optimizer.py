@@ -125,7 +125,8 @@ class Optimizer:
         stack = torch.stack([grad.bfloat16() for grad in grads]).view(-1, rows, columns)
         updates = orthogonalize(stack).view(len(grads), *masters[0].shape).unbind()
         torch._foreach_mul_(masters, 1 - s.muon * rate * s.decay)
-        torch._foreach_add_(masters, [u.float() for u in updates], alpha=-s.muon * rate * UPDATE_RMS * max(rows, columns) ** 0.5)
+        size = s.muon * rate * UPDATE_RMS * max(rows, columns) ** 0.5
+        torch._foreach_add_(masters, [update.float() for update in updates], alpha=-size)
 
     def zero_grad(self) -> None:
         """Drops the gradients; autograd then writes new ones instead of adding to old ones."""

@@ -1,4 +1,4 @@
-"""How the training process uses the CPU and its memory. Import and call this before PyTorch: some settings are read only once."""
+"""How the training process uses the CPU and its memory. Call it before importing PyTorch."""
 
 import ctypes
 import os

@@ -23,7 +23,7 @@ from omnie.train.feed import Step, to_device
 from omnie.train.loader import Loader, LoaderSettings, Source
 from omnie.train.log import RunLog
 from omnie.train.losses import AlignmentHeads, cross_entropy
-from omnie.train.model import build, export, masks_of
+from omnie.train.model import build, export
 from omnie.train.optimizer import Optimizer, OptimizerSettings
 from omnie.train.process import prepare
 from omnie.train.routers import RouterSettings, correct_biases, imbalance, router_loss
@@ -79,7 +79,7 @@ class Trainer:
         self.dtype = getattr(torch, config.dtype)
         self.model = build(config, self.device, self.dtype)
         self.heads = self._heads()
-        self.forward_model = torch.compile(self.model.model, dynamic=True) if config.compile else self.model.model
+        self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
         rates = OptimizerSettings(
             muon=config.lr, adamw=config.lr * config.lr_other, decay=config.weight_decay, clip=config.clip
@@ -153,7 +153,8 @@ class Trainer:
     def loss(self, step: Step, rate: float = 1.0) -> tuple[Tensor, RouterTrace]:
         """The sum of all losses of one batch, and the routers' trace."""
         trace = RouterTrace()
-        output = self.forward_model(masks=masks_of(self.model, step.segments), trace=trace, **step.inputs)
+        # One logit a row: the head is applied below, to labelled positions only.
+        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1)
         hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.targets.positions)
         logits_NV = F.linear(hidden_ND, self.model.lm_head.weight)
         loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))
@@ -177,7 +178,8 @@ class Trainer:
         if self.failures and log:
             log.say(f"step {self.steps}: gradient is not finite, step skipped")
         if self.failures >= PATIENCE:
-            raise TrainingError("gradients stay infinite", value=f"{PATIENCE} steps", hint="lower --lr, or resume with another --seed")
+            hint = "lower --lr, or resume with another --seed"
+            raise TrainingError("gradients stay infinite", value=f"{PATIENCE} steps", hint=hint)
 
     def save(self, loader: Loader) -> Path:
         """A resumable checkpoint and the weights as a model folder."""

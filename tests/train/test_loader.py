@@ -1,0 +1,78 @@
+"""The stream: the same on every machine, the same after a resume, and an error when a worker fails or dies."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from omnie.errors import OptionError
+from omnie.train.loader import Loader, LoaderError, LoaderSettings, batches
+from omnie.train.source import factor, read_mix
+
+from . import fake
+
+SETTINGS = LoaderSettings(rows=2, length=256, workers=1, pool=8)
+START = {"next": 0, "pending": [], "dropped": 0}
+
+
+def fresh(state: dict = START, settings: LoaderSettings = SETTINGS):
+    return batches(fake.source(), settings, state, lambda: 0.0)
+
+
+def same(first, second) -> bool:
+    names = first.inputs.keys()
+    return names == second.inputs.keys() and all(np.array_equal(first.inputs[n], second.inputs[n]) for n in names)
+
+
+def test_equal_arguments_give_equal_batches() -> None:
+    assert all(same(a, b) for a, b in itertools.islice(zip(fresh(), fresh(), strict=False), 2))
+
+
+def test_a_resumed_stream_goes_on_with_the_same_batches() -> None:
+    stream = fresh()
+    second = [next(stream), next(stream)][1]
+    third = next(stream)
+    assert same(next(fresh(second.state)), third)
+    assert not same(second, third)
+
+
+def test_workers_share_the_stream_without_overlap() -> None:
+    settings = LoaderSettings(rows=2, length=256, workers=2, pool=8)
+    seen = []
+    for worker in range(2):
+        state = next(fresh(START | {"next": worker}, settings)).state
+        seen.append({key[1] for key in state["pending"]})
+    assert all(index % 2 == 0 for index in seen[0])
+    assert all(index % 2 == 1 for index in seen[1])
+
+
+def test_processes_deliver_what_the_stream_makes_and_resume() -> None:
+    expected = list(itertools.islice(fresh(), 2))
+    with Loader(fake.source, SETTINGS) as loader:
+        assert same(next(loader), expected[0])
+        state = loader.state
+    with Loader(fake.source, SETTINGS, state) as loader:
+        assert same(next(loader), expected[1])
+
+
+def test_a_failing_worker_is_an_error_with_its_cause() -> None:
+    with Loader(fake.broken, SETTINGS) as loader, pytest.raises(LoaderError, match="cannot make words"):
+        next(loader)
+
+
+def test_a_killed_worker_is_an_error_and_no_hang() -> None:
+    with Loader(fake.dying, SETTINGS) as loader, pytest.raises(LoaderError, match="exit code -9"):
+        next(loader)
+
+
+def test_a_mix_may_change_with_progress() -> None:
+    mix = {"text_qa": ((0.0, 0.0), (1.0, 2.0)), "text.unknown": 5.0}
+    assert factor(mix, "text.qa", 0.25) == pytest.approx(0.5)
+    assert factor(mix, "text.unknown", 0.25) == 5.0
+    assert factor(mix, "charts.value", 0.25) == 1.0
+
+
+def test_an_unknown_skill_in_the_mix_is_an_error(tmp_path) -> None:
+    (tmp_path / "mix.toml").write_text("chrats = 2.0\n")
+    with pytest.raises(OptionError, match="chrats"):
+        read_mix(tmp_path / "mix.toml", {"charts.value": 1.0})

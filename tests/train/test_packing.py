@@ -1,0 +1,141 @@
+"""Packing laws: nothing is lost, nothing leaks, media stand in the order of their placeholders, rows are nearly full."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnie.inputs import AUDIO, IMAGE, audio_tokens, image_tokens
+from omnie.train.config import TrainConfig
+from omnie.train.feed import to_device
+from omnie.train.packing import IGNORE, Packer, Sample, collate
+from omnie.train.trainer import Trainer
+
+from . import fake
+
+LENGTH = 256
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    stream = fake.source()
+    return [stream.make((skill, index)) for index, skill in enumerate(["picture", "sound", "words"] * 8)]
+
+
+def plain(lengths: list[int]) -> list[Sample]:
+    """Samples of given lengths whose token ids are their index."""
+    names = ("input_ids", "mm_token_type_ids", "labels")
+    samples = []
+    for i, n in enumerate(lengths):
+        samples.append(Sample("s", {name: np.full(n, i) for name in names} | {"position_ids": np.zeros((n, 3))}))
+    return samples
+
+
+def filled(samples: list[Sample], rows: int, length: int) -> list[list[Sample]]:
+    packer = Packer(rows, length, pool=len(samples))
+    for sample in samples:
+        packer.add(sample)
+    return packer.take()
+
+
+def test_rows_are_nearly_full_with_a_pool_of_64() -> None:
+    rng = np.random.default_rng(0)
+    lengths = iter(rng.integers(20, 300, 10_000).tolist())
+    packer, empty = Packer(8, 512), 0
+    for _ in range(30):
+        while not packer.ready:
+            packer.add(plain([next(lengths)])[0])
+        rows = packer.take()
+        assert len(rows) == 8
+        empty += sum(512 - sum(map(len, row)) for row in rows)
+    assert empty / (30 * 8 * 512) < 0.05
+
+
+def test_too_long_samples_are_dropped_and_counted() -> None:
+    packer = Packer(1, 100)
+    for sample in plain([101, 100, 5000]):
+        packer.add(sample)
+    assert packer.dropped == 2
+    assert [len(sample) for sample in packer.pool] == [100]
+
+
+def test_the_oldest_sample_never_waits() -> None:
+    packer = Packer(1, 100)
+    for sample in plain([10, *[95] * 20]):
+        packer.add(sample)
+    assert packer.take()[0][0].tensors["input_ids"][0] == 0
+
+
+def test_every_token_appears_once_and_segments_count_from_one(samples: list[Sample]) -> None:
+    rows = filled(samples, 8, LENGTH)
+    batch = collate(rows, LENGTH)
+    for b, row in enumerate(rows):
+        expected = np.concatenate([sample.tensors["input_ids"] for sample in row])
+        segments = np.repeat(np.arange(1, len(row) + 1), [len(sample) for sample in row])
+        assert np.array_equal(batch.inputs["input_ids"][b, : len(expected)], expected)
+        assert np.array_equal(batch.inputs["segment_ids"][b], np.pad(segments, (0, LENGTH - len(segments))))
+
+
+def test_media_fill_exactly_their_placeholders(samples: list[Sample]) -> None:
+    inputs = collate(filled(samples, 8, LENGTH), LENGTH).inputs
+    types = inputs["mm_token_type_ids"]
+    assert (types == IMAGE).sum() == sum(image_tokens(grid) for grid in inputs["image_grid_thw"])
+    assert (types == IMAGE).sum() * 4 == len(inputs["pixel_values"])
+    assert (types == AUDIO).sum() == sum(map(audio_tokens, inputs["audio_lengths"]))
+    assert len(inputs["input_features"]) == inputs["audio_lengths"].sum()
+
+
+def test_media_keep_the_reading_order(samples: list[Sample]) -> None:
+    rows = filled(samples, 8, LENGTH)
+    expected = [grid for row in rows for sample in row for grid in sample.tensors.get("image_grid_thw", [])]
+    assert np.array_equal(collate(rows, LENGTH).inputs["image_grid_thw"], np.array(expected))
+
+
+def test_the_first_token_of_a_segment_teaches_nothing() -> None:
+    labels = collate([plain([5, 7])], 16).inputs["labels"][0]
+    assert [int(n) for n in np.flatnonzero(labels == IGNORE)] == [0, 5, 12, 13, 14, 15]
+
+
+def test_pixels_survive_the_trip_as_bytes(samples: list[Sample]) -> None:
+    stream = fake.source()
+    original = stream.encode(stream.example("picture", 0))[0]["pixel_values"]
+    step = to_device(collate([[stream.make(("picture", 0))]], LENGTH), torch.device("cpu"), torch.float32)
+    assert torch.allclose(step.inputs["pixel_values"], torch.from_numpy(original), atol=1e-6)
+
+
+def test_alignment_cells_are_the_columns_of_the_picture() -> None:
+    sample = Sample("s", plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}, np.array([7, 8]))
+    alignment = collate([[sample]], 16).image
+    assert alignment is not None
+    assert alignment.cells.tolist() == [0, 1, 0, 1, 2, 3, 2, 3]  # two 2x2 blocks, each row by row
+    assert alignment.steps.tolist() == [4]
+    assert alignment.targets.tolist() == [7, 8]
+
+
+def test_alignment_of_sounds_skips_the_padding_between_clips() -> None:
+    tensors = plain([8])[0].tensors
+    first = Sample("s", tensors | {"audio_lengths": np.array([9])}, None)
+    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, np.array([5]))
+    alignment = collate([[first, second]], 16).audio
+    assert alignment is not None
+    assert alignment.rows.tolist() == [8 + n for n in range(8)]  # the longest clip has 4 tokens, 8 steps, and so has the first
+    assert alignment.steps.tolist() == [8]
+    assert alignment.item.tolist() == [1]
+
+
+def test_packed_equals_separate(samples: list[Sample], tmp_path) -> None:
+    """The sum of the losses of single sequences is that of the packed rows, to float32 rounding."""
+    torch.set_num_threads(1)
+    trainer = Trainer(TrainConfig(out=tmp_path, size="toy", steps=1, dtype="float32", alignment=0.0))
+    trainer.model.eval()
+
+    def total(rows: list[list[Sample]]) -> tuple[float, int]:
+        step = to_device(collate(rows, LENGTH), torch.device("cpu"), torch.float32)
+        with torch.no_grad():
+            trainer.loss(step)
+        _, sums = trainer.meter._skills[-1]
+        return float(sums[0].sum()), int(sums[1].sum())
+
+    packed, count = total(filled(samples[:12], 4, LENGTH))
+    separate = [total([[sample]]) for sample in samples[:12]]
+    assert count == sum(n for _, n in separate)
+    assert packed == pytest.approx(sum(loss for loss, _ in separate), rel=1e-5)

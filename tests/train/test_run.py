@@ -1,0 +1,167 @@
+"""A toy run from start to finish: it learns, stops, resumes where it was, and survives a kill while it saves."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from omnie.errors import CheckpointError
+from omnie.train import state
+from omnie.train.config import TrainConfig
+from omnie.train.loader import LoaderSettings, batches
+from omnie.train.log import RunLog
+from omnie.train.losses import AlignmentHeads, AlignmentTensors
+from omnie.train.trainer import PATIENCE, Trainer, TrainingError
+
+from . import fake
+
+
+class Stream:
+    """The loader's face on a stream in this process."""
+
+    def __init__(self, place: dict | None = None):
+        self.settings = LoaderSettings(rows=2, length=256, workers=1, pool=8)
+        self.state = place or {"next": 0, "pending": [], "dropped": 0}
+        self.batches = batches(fake.source(), self.settings, self.state, lambda: 0.0)
+        self.waiting = self.dropped = 0
+
+    def __next__(self):
+        batch = next(self.batches)
+        self.state = batch.state
+        return batch
+
+    def progress(self, value: float) -> None:
+        self.seen = value
+
+
+def config(out: Path, **changes) -> TrainConfig:
+    settings = {"size": "toy", "steps": 6, "eval_minutes": 0.0, "warmup": 2, "lr": 0.01, "dtype": "float32"} | changes
+    return TrainConfig(out=out, **settings)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)  # barriers between threads on shared cores take longer than a toy's work
+
+
+def run(trainer: Trainer, stream: Stream) -> float:
+    with RunLog(trainer.config.out) as log:
+        trainer.run(stream, log)
+    return float(sum(p.detach().double().abs().sum() for p in trainer.model.parameters()))
+
+
+def test_a_run_learns(tmp_path) -> None:
+    trainer = Trainer(config(tmp_path, steps=25))
+    stream, losses = Stream(), []
+    for _ in range(25):
+        trainer.step(stream)
+        losses.append(trainer.meter.flush()["loss"])
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path) -> None:
+    whole = run(Trainer(config(tmp_path / "whole")), Stream())
+    first = Trainer(config(tmp_path / "split"))
+    stream = Stream()
+    for _ in range(3):
+        first.step(stream)
+    first.save(stream)
+    second = Trainer(config(tmp_path / "split"))
+    place = second.restore(state.checkpoints(tmp_path / "split")[-1])
+    assert second.steps == 3
+    assert run(second, Stream(place)) == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_stopped_run_saves_and_says_so(tmp_path) -> None:
+    trainer = Trainer(config(tmp_path, steps=1000))
+    trainer.stopping = True
+    with RunLog(tmp_path) as log:
+        result = trainer.run(Stream(), log)
+    assert not result.finished
+    assert len(state.checkpoints(tmp_path)) == 1
+
+
+def test_exported_weights_start_another_run(tmp_path) -> None:
+    trainer = Trainer(config(tmp_path, steps=1))
+    run(trainer, Stream())
+    again = Trainer(config(tmp_path / "next", init=tmp_path / "model"))
+    expected = dict(trainer.model.named_parameters())
+    assert all(torch.equal(p, expected[name]) for name, p in again.model.named_parameters())
+
+
+def test_infinite_gradients_are_skipped_and_then_end_the_run(tmp_path) -> None:
+    trainer, stream = Trainer(config(tmp_path)), Stream()
+    with torch.no_grad():
+        trainer.model.lm_head.weight[5, 0] = float("nan")
+    with RunLog(tmp_path) as log:
+        for _ in range(PATIENCE - 1):
+            trainer.step(stream, log)
+        with pytest.raises(TrainingError):
+            trainer.step(stream, log)
+
+
+def test_every_parameter_of_the_used_modalities_gets_a_gradient(tmp_path) -> None:
+    trainer = Trainer(config(tmp_path, alignment=0.2))
+    seen: set[str] = set()
+    trainer.optimizer.zero_grad = lambda: None  # type: ignore[method-assign]
+    trainer.step(Stream())
+    seen = {name for name, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    silent = {name for name, _ in trainer.model.named_parameters()} - seen
+    assert all("temporal" not in name and "experts" in name for name in silent), silent
+
+
+def test_a_killed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch) -> None:
+    state.save(tmp_path, 1, {"x": torch.ones(2)}, {"step": 1})
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "_sync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        state.save(tmp_path, 2, {"x": torch.zeros(2)}, {"step": 2})
+    monkeypatch.undo()
+    assert [folder.name for folder in state.checkpoints(tmp_path)] == ["step-00000001"]
+    assert state.load(state.checkpoints(tmp_path)[-1])[1] == {"step": 1}
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path) -> None:
+    for step in (1, 2, 3, 10):
+        state.save(tmp_path, step, {"x": torch.ones(1)}, {"step": step})
+    assert [folder.name for folder in state.checkpoints(tmp_path)] == ["step-00000003", "step-00000010"]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
+    folder = state.save(tmp_path, 1, {"x": torch.ones(64)}, {"step": 1})
+    (folder / state.TENSORS).write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="step-00000001"):
+        state.load(folder)
+
+
+def test_alignment_loss_learns_a_transcript() -> None:
+    torch.manual_seed(0)
+    heads = AlignmentHeads({"image": 8}, vocabulary=6)
+    tensor = torch.tensor
+    alignment = AlignmentTensors(
+        torch.arange(12), torch.arange(6).repeat_interleave(2), tensor([6]), tensor([3, 3, 1]), tensor([3]), 6
+    )
+    features = torch.randn(12, 8)
+    optimizer = torch.optim.Adam(heads.parameters(), lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = heads("image", features, alignment)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+    best = heads.head["image"](features.view(6, 2, 8).mean(1)).argmax(-1).tolist()
+    merged = [c for n, c in enumerate(best) if n == 0 or best[n - 1] != c]
+    assert [c for c in merged if c != 6] == [3, 3, 1]
+
+
+def test_a_transcript_that_does_not_fit_counts_nothing() -> None:
+    heads = AlignmentHeads({"image": 8}, vocabulary=6)
+    tensor = torch.tensor
+    alignment = AlignmentTensors(torch.arange(2), torch.arange(2), tensor([2]), tensor([1, 2, 3]), tensor([3]), 2)
+    loss = heads("image", torch.randn(2, 8), alignment)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.isfinite(heads.head["image"].weight.grad).all()
