@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from omnie.data import augment
 from omnie.data.charts import draw, questions, styles
 from omnie.data.charts.spec import Chart
 from omnie.data.example import Generator, Split
@@ -18,7 +19,9 @@ def picture(rng: np.random.Generator, split: Split, chart: Chart) -> tuple[np.nd
 
         return heldout.picture(rng, chart)
     style = styles.draw_style(rng, split, chart)
-    return draw.render(chart, style).pixels, style.names
+    pixels = draw.render(chart, style).pixels
+    worn = rng.random() < 0.15
+    return augment.degrade(rng, pixels, 0.4 * rng.random()) if worn else pixels, style.names
 
 
 GENERATORS: dict[str, Generator] = {

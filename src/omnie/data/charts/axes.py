@@ -41,6 +41,8 @@ def value_axis(chart: Chart, style: Style, headroom: float = 0.0) -> Axis:
     low, high = min(chart.values), max(chart.values)
     if chart.kind in ("bar", "barh") or low < 0.45 * high:
         low, high = min(low, 0.0), max(high, 0.0)
+    if low < 0 and chart.labelled:
+        low -= 0.12 * (high - low)  # room for the numbers under the marks
     if high - low < 0.1 * abs(high):
         low = 0.0
     return axis(low, high + (high - low) * headroom, style.tick_count, style.tight and headroom == 0)

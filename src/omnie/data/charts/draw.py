@@ -1,5 +1,6 @@
 """From a chart and a style to pixels: title, legend, plot area. Marks are drawn in `marks.py`, tick texts in `axes.py`."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -171,6 +172,8 @@ def _upright(sheet: Sheet, chart: Chart, style: Style, area: Box, scale: axes.Ax
     right -= max(
         _longest(names[-1:], style) / 2 - (0 if across or (chart.kind == "line" and style.edge_to_edge) else slot / 2) - 2, 2
     )
+    if turned and turned < 90:
+        left = _room_for_slanted(chart, style, names[0], left, right, area[0])
     plot = (left, top, right, bottom)
     ys = [bottom - scale.share(tick) * (bottom - top) for tick in scale.ticks]
     xs = [left + across.share(t) * (right - left) for t in across.ticks] if across else marks.centres(chart, style, left, right)
@@ -189,6 +192,13 @@ def _upright(sheet: Sheet, chart: Chart, style: Style, area: Box, scale: axes.Ax
             sheet.text((x, bottom + gap - 1), name, style.face, px, style.ink, "ma")
     _axis_titles(sheet, chart, style, plot, area, bool(over))
     return plot, anchors
+
+
+def _room_for_slanted(chart: Chart, style: Style, name: str, left: float, right: float, edge: float) -> float:
+    """The plot's left end, far enough to the right that the first slanted name stays in the picture."""
+    start = marks.centres(chart, style, left, right)[0] - left
+    reach = _longest([name], style) * math.cos(math.radians(style.slanted)) + style.label_px / 2
+    return max(left, edge + reach - start)
 
 
 def _reach(chart: Chart) -> tuple[float, float]:

@@ -100,6 +100,7 @@ def make(rng: np.random.Generator, kind: Kind, language: Language, *, course: st
     if kind == "line" and n_series > 1:
         labelled = False  # numbers beside crossing lines cover each other
     rows, step, decimals = _numbers(rng, kind, course, n_series, count, labelled)
+    labelled = labelled and not (n_series > 1 and min(map(min, rows)) < 0)
     labels = _series_names(rng, language, n_series, names.names, kind in ("bar", "barh", "line"))
     return Chart(
         kind=kind, language=language, title=content.title(rng, language) if titled else "", categories=names.names,

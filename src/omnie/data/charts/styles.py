@@ -159,18 +159,33 @@ def _paint(rng: np.random.Generator, split: Split, chart: Chart) -> dict[str, An
 
 def _letters(rng: np.random.Generator, split: Split) -> dict[str, Any]:
     """The picture's size, and faces and sizes of its texts."""
-    size = choice(rng, SIZES)
+    size, larger = _size(rng)
     plain = None if rng.random() < 0.15 else ("sans", "serif", "mono")
     face = title_face = fonts.pick(
         rng, split, kinds=plain, styles=(_weighted(rng, {"regular": 0.8, "bold": 0.13, "italic": 0.07}),)
     )
     if rng.random() < 0.15:
         title_face = fonts.pick(rng, split, kinds=("sans", "serif", "slab", "display"), styles=("regular", "bold"))
-    small = size[0] < 300
+    small = size[0] < 310
     label_px = int(rng.integers(10, 12 if small else 15))
     title_px = min(label_px + int(rng.integers(0, 6)), 13 if small else 19)
-    return {"size": size, "face": face, "title_face": title_face, "label_px": round(label_px * _enlarge(face)),
-            "title_px": round(title_px * _enlarge(title_face))}  # fmt: skip
+    scale = 1 if larger > 1 else int(choice(rng, (1, 2, 2, 2)))
+    return {
+        "size": size, "face": face, "title_face": title_face, "label_px": round(label_px * larger * _enlarge(face)),
+        "title_px": round(title_px * larger * _enlarge(title_face)), "scale": scale, "text_scaled": rng.random() < 0.2,
+    }  # fmt: skip
+
+
+def _size(rng: np.random.Generator) -> tuple[tuple[int, int], float]:
+    """A picture's size, and how much larger than the model sees it: screenshots are scaled down or stretched a little."""
+    wide, high = choice(rng, SIZES)
+    draw = rng.random()
+    if draw < 0.15 and wide > 300:
+        larger = float(rng.uniform(1.15, 1.6))
+        return (round(wide * larger), round(high * larger)), larger
+    if draw < 0.4:
+        return (wide + int(rng.integers(-16, 17)), high + int(rng.integers(-14, 15))), 1.0
+    return (wide, high), 1.0
 
 
 def _places(rng: np.random.Generator, split: Split) -> dict[str, Any]:
@@ -190,7 +205,7 @@ def _conventions(rng: np.random.Generator, chart: Chart) -> dict[str, Any]:
         "markers": tuple(choice(rng, MARKERS) for _ in range(3)) if rng.random() < 0.6 else (),
         "line_px": int(choice(rng, (1, 1, 2, 2, 2, 3, 4))), "label_inside": rng.random() < 0.2,
         "pie_labels": choice(rng, ("outside", "outside", "legend", "legend", "all outside")),
-        "slanted": int(choice(rng, (90, 45, 30))), "scale": int(choice(rng, (1, 2, 2, 2))), "text_scaled": rng.random() < 0.2,
+        "slanted": int(choice(rng, (90, 45, 30))),
     }  # fmt: skip
 
 
@@ -259,7 +274,7 @@ def _visible(colours: list[Colour], panel: Colour) -> tuple[Colour, ...]:
     """Colours that stand out from the panel: a mark nobody can see teaches nothing."""
     ground, seen = brightness(panel), []
     for colour in colours:
-        if _distance(colour, panel) < 110:
+        if _distance(colour, panel) < 110 or abs(brightness(colour) - ground) < 40:
             colour = _mix(colour, (0, 0, 0) if ground > 128 else (255, 255, 255), 0.55)
         seen.append(colour)
     return tuple(seen)
