@@ -70,7 +70,8 @@ def manifest() -> dict:
 def assets(sort: str) -> tuple[Asset, ...]:
     """Every family of a sort ("font" or "emoji"), in the manifest's order."""
     files = manifest()["rules"][f"{sort}_files"]
-    return tuple(Asset(**{"sort": sort, "files": files, **row}) for row in manifest()[sort])
+    rows = ({"sort": sort, "files": files, **row} for row in manifest()[sort])
+    return tuple(Asset(**{**row, "without": tuple(row.get("without", ()))}) for row in rows)
 
 
 def fetched(asset: Asset, root: Path = FOLDER) -> bool:
@@ -87,7 +88,7 @@ def require(asset: Asset, root: Path = FOLDER) -> Path:
     """
     if not fetched(asset, root):
         raise InputError("fonts and pictures have not been fetched", value=f"{asset.family} is not in {root}/",
-                         hint=f"run `{COMMAND}` (or `make assets`) in the repository's root; it needs npm and a network")
+                         hint=f"run `{COMMAND}` in the repository's root; it needs npm and a network")
     return asset.folder(root)
 
 

@@ -157,7 +157,7 @@ def render(rng: np.random.Generator, lines: tuple[str, ...], face: fonts.Face, s
 def _coloured(rng: np.random.Generator, mask: np.ndarray, amount: float) -> np.ndarray:
     """Ink where the mask [height, width] is 255, ground where it is 0; sometimes a rule below or a frame around."""
     rgb = backgrounds.base(rng)
-    ground = backgrounds.ground(rng, *mask.shape, rgb, depth=12 + 18 * amount)
+    ground = backgrounds.ground(rng, mask.shape[0], mask.shape[1], rgb, depth=12 + 18 * amount)
     ink = backgrounds.ink(rng, rgb, contrast=115 - 40 * amount)
     if rng.random() < 0.08:
         _frame(rng, ground, ink)

@@ -64,10 +64,11 @@ def which(rng: np.random.Generator, split: Split) -> Example:
     pixels = paint(rng, family, list(zip((thing.name for thing in row), _in_a_row(rng, number, cell, height), strict=True)),
                    number * cell, height)  # fmt: skip
     asked = int(rng.integers(number))
+    place, answer = PLACES[language][number][asked], words.SIDES[language][number][asked]
     if rng.random() < 0.6:
         return _example(rng, "objects.which", "objects-which", pixels, split, language, family, word(row[asked], language),
-                        place=PLACES[language][number][asked])  # fmt: skip
-    return _example(rng, "objects.which", "objects-where", pixels, split, language, family, words.SIDES[language][number][asked],
+                        place=place)  # fmt: skip
+    return _example(rng, "objects.which", "objects-where", pixels, split, language, family, answer,
                     name=word(row[asked], language))  # fmt: skip
 
 
@@ -96,7 +97,8 @@ def _family(rng: np.random.Generator, split: Split) -> Asset:
 def _example(rng: np.random.Generator, skill: str, question: str, pixels: np.ndarray, split: Split, language: Language,
              family: Asset, answer: str, **fields: str) -> Example:  # fmt: skip
     asked, wording = ask(rng, question, split, language, **fields)
-    return Example(skill, (Part("image", Image(pixels)), text(asked)), answer, families={"emoji": family.family, "template": wording})
+    families = {"emoji": family.family, "template": wording}
+    return Example(skill, (Part("image", Image(pixels)), text(asked)), answer, families=families)
 
 
 # --- where things are put

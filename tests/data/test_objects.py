@@ -1,0 +1,110 @@
+"""Laws of object and shape pictures: equal seeds, true answers, visible drawings, families that belong to one split."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from omnie.data import assets, backgrounds, emoji, objects, shapes, words
+from omnie.data.example import SPLITS, generator_for
+from omnie.data.things import things
+
+needs_emoji = pytest.mark.skipif(
+    not all(map(assets.fetched, assets.assets("emoji"))), reason=f"emoji are not fetched: run `{assets.COMMAND}`"
+)
+SKILLS = [pytest.param(skill, marks=needs_emoji) for skill in objects.GENERATORS] + list(shapes.GENERATORS)
+GENERATORS = objects.GENERATORS | shapes.GENERATORS
+NAMES = {name: {objects.word(thing, name) for thing in things().values()} for name in words.LANGUAGES}
+
+
+def examples(skill, split, count):
+    return [GENERATORS[skill](generator_for(skill, split, index), split) for index in range(count)]
+
+
+def test_things_are_many_and_named_once_in_each_language():
+    assert len(things()) >= 120
+    assert all(len(names) == len(things()) for names in NAMES.values())
+    icons = [icon for thing in things().values() for icon in thing.icons]
+    assert len(icons) == len(set(icons))
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_equal_seeds_give_equal_examples(skill):
+    for one, other in zip(examples(skill, "train", 6), examples(skill, "train", 6), strict=True):
+        assert (one.answer, one.parts[1], one.families) == (other.answer, other.parts[1], other.families)
+        assert np.array_equal(one.parts[0].value.pixels, other.parts[0].value.pixels)
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_families_belong_to_one_split(skill):
+    seen = {split: [example.families for example in examples(skill, split, 120)] for split in SPLITS}
+    for kind in seen["train"][0]:
+        train, validation, heldout = ({families[kind] for families in seen[split]} for split in SPLITS)
+        assert not train & validation and not train & heldout and not validation & heldout
+
+
+@needs_emoji
+def test_every_family_draws_most_things_and_heldout_draws_all():
+    for split in SPLITS:
+        for family in emoji.families(split):
+            assert len(emoji.drawn_by(family.family)) >= 115, family.family
+    assert all(len(emoji.drawn_by(family.family)) == len(things()) for family in emoji.families("heldout"))
+
+
+@needs_emoji
+def test_answers_are_names_numbers_or_sides():
+    known = NAMES["en"] | NAMES["de"]
+    sides = {side for rows in words.SIDES.values() for row in rows.values() for side in row}
+    assert {example.answer for example in examples("objects.name", "train", 100)} <= known
+    assert {example.answer for example in examples("objects.count", "train", 100)} <= set("1234567")
+    assert {example.answer for example in examples("objects.which", "train", 100)} <= known | sides
+
+
+@needs_emoji
+def test_counted_things_do_not_overlap():
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        width, height = (int(side) for side in rng.integers(120, 177, 2))
+        cover = np.zeros((height, width), int)
+        boxes = objects._scatter(rng, 1 + seed % 7, width, height)
+        assert len(boxes) == 1 + seed % 7
+        for left, top, side in boxes:
+            assert 0 <= left <= width - side and 0 <= top <= height - side and side >= 20
+            cover[top : top + side, left : left + side] += 1
+        assert cover.max() == 1
+
+
+@needs_emoji
+@pytest.mark.parametrize("thing", ["cloud", "ghost", "spider", "dog"])
+def test_drawings_stand_out_from_their_ground(thing):
+    drawing = emoji.picture(np.random.default_rng(0), "Twemoji", thing)
+    distances = []
+    for seed in range(40):
+        ground = objects._visible_ground(np.random.default_rng(seed), [drawing])
+        distances.append(objects._distance(ground, [objects._mean(drawing)]))
+    assert min(distances) > 20 and np.median(distances) >= 40
+
+
+def test_a_shape_has_the_colour_that_is_named():
+    """The colour at a lone shape's middle is nearest to an example of its own name."""
+    for name in shapes.COLOURS:
+        for seed in range(5):
+            shade = np.array(shapes._shade(np.random.default_rng(seed), name))
+            gaps = {other: np.abs(np.array(rgbs) - shade).sum(1).min() for other, (_, rgbs) in shapes.COLOURS.items()}
+            assert min(gaps, key=gaps.__getitem__) == name
+
+
+def test_shapes_lie_inside_the_picture_and_are_filled(monkeypatch):
+    monkeypatch.setattr(shapes.augment, "strength", lambda rng: 0.0)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        pixels = shapes.paint(rng, ["circle"], ["red"])
+        red = (pixels[..., 0] > 150) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)
+        box = Image.fromarray(red).getbbox()
+        assert red.sum() > 500 and box[0] > 0 and box[1] > 0 and box[2] < pixels.shape[1] and box[3] < pixels.shape[0]
+
+
+def test_ink_differs_from_its_ground():
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        ground = backgrounds.base(rng)
+        assert abs(backgrounds.luma(backgrounds.ink(rng, ground, 80)) - backgrounds.luma(ground)) > 60
