@@ -21,11 +21,12 @@ from importlib.resources import files
 import numpy as np
 
 from omnie.data.example import Split
-from omnie.data.values import Value
+from omnie.data.values import KINDS, Value
 from omnie.data.vocabulary import pick
 
 MARKS: dict[str, Split] = {"": "train", "?": "validation", "!": "heldout"}
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
+FIELD = re.compile(r"\{(\w*)=(\w+)\}")
 SLOT = re.compile(r"\{(?:(\w+) )?(\w+)\}")
 
 
@@ -91,7 +92,7 @@ def split_mark(word: str) -> tuple[str, str]:
 @cache
 def grammar(language: str) -> Grammar:
     """The grammar of "en" or "de"."""
-    return parse(files("omnie.data").joinpath("passages", f"{language}.txt").read_text("utf-8"), language)
+    return parse(read(f"passages/{language}.txt"), language)
 
 
 def parse(source: str, language: str) -> Grammar:
@@ -127,17 +128,32 @@ def parse(source: str, language: str) -> Grammar:
     return result
 
 
-@cache
-def wordings(task: str, language: str, split: Split) -> tuple[Template, ...]:
-    """The wordings of a text task from `wordings.txt`; a task without any for these is a `KeyError`."""
-    return _wordings()[task, language, split]
+BLANKS = re.compile(r"  +")
+LOOSE = re.compile(r" +([.,?!:])")
+
+
+def tidy(sentence: str) -> str:
+    """One blank between words, none before punctuation, a capital at the start."""
+    sentence = LOOSE.sub(r"\1", BLANKS.sub(" ", sentence)).strip()
+    return sentence[:1].upper() + sentence[1:]
+
+
+def read(file: str) -> str:
+    """A text file of this folder."""
+    return files("omnie.data").joinpath(file).read_text("utf-8")
 
 
 @cache
-def _wordings() -> dict[tuple[str, str, Split], tuple[Template, ...]]:
+def wordings(task: str, language: str, split: Split, file: str = "wordings.txt") -> tuple[Template, ...]:
+    """The wordings of a task; none is a `KeyError`."""
+    return _wordings(file)[task, language, split]
+
+
+@cache
+def _wordings(file: str) -> dict[tuple[str, str, Split], tuple[Template, ...]]:
     found: dict[tuple[str, str, Split], list[Template]] = defaultdict(list)
     task = ""
-    for number, line in enumerate(files("omnie.data").joinpath("wordings.txt").read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read(file).splitlines(), 1):
         head, _, rest = line.strip().partition(" ")
         if head == "task":
             task = rest
@@ -145,3 +161,32 @@ def _wordings() -> dict[tuple[str, str, Split], tuple[Template, ...]]:
             language, mark = split_mark(head)
             found[task, language, MARKS[mark]].append(Template(f"{task}/{number}", rest.replace("\\n", "\n")))
     return {key: tuple(templates) for key, templates in found.items()}
+
+
+@cache
+def forms(file: str, word: str) -> dict[tuple[str, Split], tuple[Template, ...]]:
+    """(language, split) -> documents with fields; each is a block that begins with `word`, a language and a mark."""
+    found: dict[tuple[str, Split], list[Template]] = defaultdict(list)
+    for number, block in enumerate(read(file).split(f"\n{word} ")[1:]):
+        head, _, body = block.partition("\n")
+        language, mark = split_mark(head.strip())
+        found[language, MARKS[mark]].append(Template(f"{word}/{number}", body.strip()))
+    return {key: tuple(templates) for key, templates in found.items()}
+
+
+def complete(rng: np.random.Generator, body: str, language: str, split: Split) -> tuple[str, dict[str, str]]:
+    """A form with its fields filled in (`{name=kind}`; `{=kind}` may not be asked for), and field name -> value."""
+    fields: dict[str, str] = {}
+
+    def draw(match: re.Match[str]) -> str:
+        value = KINDS[match.group(2)](rng, language, split).text.partition("/")[0]
+        if match.group(1):
+            fields[match.group(1)] = value
+        return value
+
+    return "\n".join(tidy(line) for line in FIELD.sub(draw, body).split("\n")), fields
+
+
+def broken(rng: np.random.Generator, passage: str) -> str:
+    """A passage with what stands between it and a question that follows: mostly a new line, as at the end of a file."""
+    return passage + pick(rng, ("\n", "\n", "\n", "\n\n", " "))

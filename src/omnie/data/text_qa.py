@@ -4,13 +4,12 @@ A passage tells facts of several subjects of one domain; the asked relation is t
 must be matched, not guessed. Templates live in `passages/*.txt`, names and values in `values.py`.
 """
 
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import Domain, Fact, Template, fill, grammar
+from omnie.data.grammar import Domain, Fact, Template, broken, fill, grammar, tidy
 from omnie.data.values import KINDS, Value
 from omnie.data.vocabulary import LANGUAGES, pick
 from omnie.messages import text
@@ -22,8 +21,6 @@ PRONOUNS = {
     ("de", "f"): "Sie",
     ("de", "m"): "Er",
 }
-BLANKS = re.compile(r"  +")
-LOOSE = re.compile(r" +([.,?!:])")
 
 
 @dataclass
@@ -58,12 +55,6 @@ def agreeing(values: dict[str, Value]) -> dict[str, Value]:
         male, female = job.text.split("/")
         values["job"] = Value(female if values["person"].gender == "f" else male)
     return values
-
-
-def tidy(sentence: str) -> str:
-    """One blank between words, none before punctuation, a capital at the start."""
-    sentence = LOOSE.sub(r"\1", BLANKS.sub(" ", sentence)).strip()
-    return sentence[0].upper() + sentence[1:]
 
 
 def compose(rng: np.random.Generator, language: str, split: Split) -> Passage:
@@ -121,10 +112,10 @@ def choose_slot(rng: np.random.Generator, fact: Fact, subject: str, split: Split
     return pick(rng, values) if values and (subject not in slots or rng.random() < 0.7) else subject
 
 
-def finish(skill: str, passage: Passage, body: str, asked: str, template: Template, answer: str) -> Example:
+def finish(rng: np.random.Generator, skill: str, passage: Passage, body: str, asked: str, template: Template, answer: str) -> Example:
     """The example: passage part first, question last."""
     families = {"template": "+".join(sorted(passage.templates | {template.name})), "language": passage.language}
-    return Example(skill, (text(body), text(asked)), answer, "exact", families=families)
+    return Example(skill, (text(broken(rng, body)), text(asked)), answer, "exact", families=families)
 
 
 def qa(rng: np.random.Generator, split: Split) -> Example:
@@ -135,7 +126,7 @@ def qa(rng: np.random.Generator, split: Split) -> Example:
     fact, values = pick(rng, shared if rng.random() < 0.8 else passage.told)
     slot = choose_slot(rng, fact, passage.domain.subject, split)
     asked, template = question(rng, fact, values, slot, split)
-    return finish("text.qa", passage, body, asked, template, values[slot].text)
+    return finish(rng, "text.qa", passage, body, asked, template, values[slot].text)
 
 
 def unknown(rng: np.random.Generator, split: Split) -> Example:
@@ -153,7 +144,7 @@ def unknown(rng: np.random.Generator, split: Split) -> Example:
     values = agreeing({passage.domain.subject: subject} | {slot: passage.draw(rng, slot) for slot in fact.slots})
     slot = pick(rng, [slot for slot in fact.asked(split) if slot != passage.domain.subject])
     asked, template = question(rng, fact, values, slot, split)
-    return finish("text.unknown", passage, body, asked, template, UNKNOWN[passage.language])
+    return finish(rng, "text.unknown", passage, body, asked, template, UNKNOWN[passage.language])
 
 
 GENERATORS: dict[str, Generator] = {"text.qa": qa, "text.unknown": unknown}

@@ -5,8 +5,7 @@ import re
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import fill, wordings
-from omnie.data.text_qa import tidy
+from omnie.data.grammar import broken, fill, tidy, wordings
 from omnie.data.values import KINDS, Value
 from omnie.data.vocabulary import LANGUAGES, entries, pick
 from omnie.messages import text
@@ -34,7 +33,7 @@ def sentiment(rng: np.random.Generator, split: Split) -> Example:
     told = [sentence(rng, language, split, moods[i], thing) for i in rng.permutation(len(moods))]
     question = pick(rng, wordings("sentiment", language, split))
     families = {"template": "+".join(sorted({name for _, name in told} | {question.name})), "language": language}
-    parts = (text(" ".join(words for words, _ in told)), text(question.wording(rng)))
+    parts = (text(broken(rng, " ".join(words for words, _ in told))), text(question.wording(rng)))
     return Example("text.sentiment", parts, ANSWERS[language][mood], "exact", families=families)
 
 
