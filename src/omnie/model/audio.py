@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from omnie.inputs import MEL_BINS, MEL_PER_TOKEN
 from omnie.model.config import AudioArchitecture
-from omnie.model.rope import rotate, sequence_angles
+from omnie.model.rope import Turns, rotate, sequence_angles, turns
 from omnie.model.vision import Mlp
 
 MEL_PER_FRAME = 4
@@ -106,11 +106,12 @@ class AudioEncoder(nn.Module):
         x = F.pad(x, (0, 0, 0, -frames % width))
         valid = seen + torch.arange(x.shape[1], device=x.device) < -(-lengths.to(x.device) // MEL_PER_FRAME)[:, None]
         angles = sequence_angles(seen + torch.arange(x.shape[1], device=x.device), self.head_dim, self.config.rope_theta)
+        by = turns(angles[:, None], x.dtype)
         mask = block_mask(valid, width, seen > 0)
         keys, values = [], []
         for i, layer in enumerate(self.blocks):
             past = (state.keys[i], state.values[i]) if state else None
-            x, (key, value) = layer(x, angles, mask, width, past)
+            x, (key, value) = layer(x, by, mask, width, past)
             keys.append(key)
             values.append(value)
         x = self.norm(x[:, :frames])
@@ -122,8 +123,8 @@ class AudioEncoder(nn.Module):
         return self.config.hidden_size // self.config.num_attention_heads
 
     def _stem(self, mel_ASM: Tensor, state: AudioState | None) -> tuple[Tensor, Tensor]:
-        x = F.gelu(self.conv1(mel_ASM, state.mel if state else None), approximate="tanh")
-        return F.gelu(self.conv2(x, state.conv if state else None), approximate="tanh"), x[:, -1:]
+        x = F.gelu(self.conv1(mel_ASM, state.mel if state else None))
+        return F.gelu(self.conv2(x, state.conv if state else None)), x[:, -1:]
 
 
 class CausalConv(nn.Module):
@@ -169,11 +170,11 @@ class Block(nn.Module):
         self.mlp = Mlp(hidden, config.intermediate_size, hidden)
 
     def forward(
-        self, x: Tensor, angles: Tensor, mask: Tensor, width: int, past: tuple[Tensor, Tensor] | None
+        self, x: Tensor, angles: Turns, mask: Tensor, width: int, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x [A, S, D], S a multiple of `width`; returns x and this piece's last block of keys and values."""
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        q, k = rotate(q, angles[:, None]), rotate(k, angles[:, None])
+        q, k = rotate(q, angles), rotate(k, angles)
         q, k, v = (t.unflatten(1, (-1, width)).transpose(2, 3) for t in (q, k, v))  # [A, blocks, N, width, H]
         keys, values = _with_block_before(k, past and past[0]), _with_block_before(v, past and past[1])
         y = F.scaled_dot_product_attention(q.flatten(0, 1), keys, values, attn_mask=mask)

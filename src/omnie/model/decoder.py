@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnie.model.config import Architecture
 from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
-from omnie.model.rope import decoder_angles, rotate
+from omnie.model.rope import Turns, decoder_angles, rotate, turns
 from omnie.ops.attention import sdpa
 
 Attend = Callable[..., tuple[Tensor, Tensor | None]]
@@ -58,12 +58,13 @@ class Decoder(nn.Module):
             masks: Attention mask of the global (False) and of the sliding-window layers (True).
             cache: Keys and values of earlier tokens; extended in place.
             trace: Collects router statistics when given.
-            kwargs: Passed to the attention function unread.
+            kwargs: `attend` replaces the layers' attention function for this pass; the rest is passed on to it unread.
         """
         config = self.config
         angles = decoder_angles(positions_BT3, config.head_dim, config.rope_theta, config.rope_sections)
+        by = turns(angles.unsqueeze(2), x_BTD.dtype)
         for layer in self.layers:
-            arguments = (x_BTD, angles, tokens, masks[layer.is_sliding], cache, trace)
+            arguments = (x_BTD, by, tokens, masks[layer.is_sliding], cache, trace)
             if self.gradient_checkpointing and self.training:
                 x_BTD = self._gradient_checkpointing_func(layer, *arguments, use_reentrant=False, **kwargs)
             else:
@@ -86,7 +87,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        angles: Tensor,
+        angles: Turns,
         tokens: TokenGroups,
         mask: Tensor | None,
         cache: Cache | None,
@@ -114,15 +115,22 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=False)
         self.o_proj = nn.Linear(config.num_attention_heads * head, hidden, bias=False)
 
-    def forward(self, x_BTD: Tensor, angles_BTH: Tensor, mask: Tensor | None, cache: Cache | None, **kwargs: Any) -> Tensor:
+    def forward(
+        self,
+        x_BTD: Tensor,
+        angles: Turns,
+        mask: Tensor | None,
+        cache: Cache | None,
+        attend: Attend | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
         q, k, v = (p(x_BTD).unflatten(-1, (-1, self.head_dim)) for p in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = (rotate(heads, angles_BTH.unsqueeze(2)).transpose(1, 2) for heads in (q, k))
+        q, k = (rotate(heads, angles).transpose(1, 2) for heads in (q, k))
         v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.update(k, v, self.layer_idx)
-        y_BTNH, _ = self.attend(
-            self, q, k, v, mask, scaling=self.scaling, dropout=0.0, **({"is_causal": True} if mask is None else {}), **kwargs
-        )
+        attend = attend or self.attend
+        y_BTNH, _ = attend(self, q, k, v, mask, scaling=self.scaling, dropout=0.0, is_causal=mask is None, **kwargs)
         return self.o_proj(y_BTNH.flatten(2))
 
 

@@ -1,4 +1,4 @@
-"""Attention masks of the decoder as dense boolean tensors (True: attend): causal, padding, packed rows, sliding window."""
+"""Attention masks of the decoder as dense boolean tensors (True: attend): causal, padding, sliding window."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,12 @@ def decoder_mask(
     device: torch.device,
     *,
     attention_mask: Tensor | None = None,
-    segment_ids: Tensor | None = None,
     window: int | None = None,
 ) -> Tensor | None:
     """The mask of `queries` new tokens after `past` cached ones.
 
     Args:
         attention_mask: [B, past + queries], 1 for real tokens.
-        segment_ids: [B, queries], which packed sequence a token belongs to; only without a cache.
         window: Tokens that a sliding-window layer sees, the token itself included.
 
     Returns:
@@ -27,7 +25,7 @@ def decoder_mask(
     keys = past + queries
     real = attention_mask is not None and not bool(attention_mask.all())
     windowed = window is not None and keys > window
-    if not real and segment_ids is None and not windowed and (past == 0 or queries == 1):
+    if not real and not windowed and (past == 0 or queries == 1):
         return None
     query, key = torch.arange(past, keys, device=device)[:, None], torch.arange(keys, device=device)
     mask = (key <= query)[None]
@@ -35,6 +33,4 @@ def decoder_mask(
         mask = mask & (query - key < window)
     if real:
         mask = mask & attention_mask[:, None, :].bool()
-    if segment_ids is not None:
-        mask = mask & (segment_ids[:, :, None] == segment_ids[:, None, :])
     return (mask | (key == query))[:, None]

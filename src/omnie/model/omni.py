@@ -21,6 +21,7 @@ from omnie.model.decoder import Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.masks import decoder_mask
 from omnie.model.vision import VisionEncoder, VisionOutput
+from omnie.ops.attention.segments import SegmentAttention
 
 
 @dataclass
@@ -148,13 +149,13 @@ class Omni(nn.Module):
                 past,
                 input_ids.device,
                 attention_mask=attention_mask,
-                segment_ids=segment_ids,
                 window=window,
             )
             for sliding, window in windows.items()
             if not sliding or window is not None
         }
-        output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, **media)
+        attend = None if segment_ids is None else SegmentAttention.of(segment_ids)
+        output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, attend=attend, **media)
         if labels is not None:
             output.loss = label_loss(output.hidden, self.lm_head.weight, labels)
         else:

@@ -67,7 +67,8 @@ def experts(x_TD: Tensor, index_TK: Tensor, weight_TK: Tensor, gate_up_EID: Tens
     slot_TK, token_S, capacity = slots(index_TK, number)
     weight_S = weight_TK.new_zeros(len(token_S)).index_put((slot_TK.reshape(-1),), weight_TK.reshape(-1))
     x_ECD = _TokensToSlots.apply(x_TD, token_S, slot_TK).view(number, capacity, -1)
-    gate, up = torch.bmm(x_ECD, gate_up_EID.transpose(1, 2)).chunk(2, dim=-1)
-    hidden_ECI = F.silu(gate) * up * weight_S.view(number, capacity, 1)
+    # Two products rather than halves of one: elementwise work on a strided half runs at a fifth of the speed.
+    gate, up = (torch.bmm(x_ECD, half.transpose(1, 2)) for half in gate_up_EID.chunk(2, dim=1))
+    hidden_ECI = F.silu(gate) * (up * weight_S.view(number, capacity, 1))
     y_ECD = torch.bmm(hidden_ECI, down_EDI.transpose(1, 2))
     return _SlotsToTokens.apply(y_ECD.flatten(0, 1), token_S, slot_TK)
