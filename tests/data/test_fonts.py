@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omnie.data import assets, emoji, fonts, things, words
+from omnie.data import assets, fonts, words
 from omnie.data.example import SPLITS
-from omnie.data.questions import wordings
+from omnie.data.pictures import emoji, things
+from omnie.data.pictures.questions import wordings
 from omnie.errors import InputError, OmnieError, OptionError
 
 needs_fonts = pytest.mark.skipif(

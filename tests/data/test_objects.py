@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from omnie.data import assets, backgrounds, emoji, objects, shapes, words
+from omnie.data import assets, objects, words
 from omnie.data.example import SPLITS, generator_for
-from omnie.data.things import things
+from omnie.data.pictures import backgrounds, emoji, shapes
+from omnie.data.pictures.things import things
 
 needs_emoji = pytest.mark.skipif(
     not all(map(assets.fetched, assets.assets("emoji"))), reason=f"emoji are not fetched: run `{assets.COMMAND}`"
 )
-SKILLS = [pytest.param(skill, marks=needs_emoji) for skill in objects.GENERATORS] + list(shapes.GENERATORS)
-GENERATORS = objects.GENERATORS | shapes.GENERATORS
+SKILLS = [pytest.param(skill, marks=() if skill == "objects.colour" else needs_emoji) for skill in objects.GENERATORS]
 NAMES = {name: {objects.word(thing, name) for thing in things().values()} for name in words.LANGUAGES}
 
 
 def examples(skill, split, count):
-    return [GENERATORS[skill](generator_for(skill, split, index), split) for index in range(count)]
+    return [objects.GENERATORS[skill](generator_for(skill, split, index), split) for index in range(count)]
 
 
 def test_things_are_many_and_named_once_in_each_language():

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omnie.data import things
 from omnie.data.example import Split
+from omnie.data.pictures import things
 from omnie.errors import InputError, OmnieError
 
 FOLDER = Path(".assets")

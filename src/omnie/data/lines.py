@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from omnie.data import augment, backgrounds, fonts, words
+from omnie.data import augment, fonts, words
 from omnie.data.example import Example, Generator, Split
-from omnie.data.questions import ask
+from omnie.data.pictures import backgrounds
+from omnie.data.pictures.questions import ask
 from omnie.data.words import Language, choose
 from omnie.media.types import Image
 from omnie.messages import Part, text

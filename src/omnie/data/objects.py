@@ -1,4 +1,4 @@
-"""Pictures of concrete things on all sorts of grounds: skills `objects.name`, `objects.count` and `objects.which`.
+"""Pictures of concrete things on all sorts of grounds, to be named, counted and told apart: skills `objects.*`.
 
 The drawings come from emoji families; a held-out family shows known things as they were never drawn in training.
 """
@@ -8,11 +8,12 @@ import functools
 import numpy as np
 from PIL import Image as Pillow
 
-from omnie.data import augment, backgrounds, emoji, words
+from omnie.data import augment, words
 from omnie.data.assets import Asset
 from omnie.data.example import Example, Generator, Split
-from omnie.data.questions import ask
-from omnie.data.things import Thing, things
+from omnie.data.pictures import backgrounds, emoji, shapes
+from omnie.data.pictures.questions import ask
+from omnie.data.pictures.things import Thing, things
 from omnie.data.words import Language, choose
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -72,7 +73,9 @@ def which(rng: np.random.Generator, split: Split) -> Example:
                     name=word(row[asked], language))  # fmt: skip
 
 
-GENERATORS: dict[str, Generator] = {"objects.name": name, "objects.count": count, "objects.which": which}
+GENERATORS: dict[str, Generator] = {
+    "objects.name": name, "objects.count": count, "objects.which": which, "objects.colour": shapes.colour,
+}  # fmt: skip
 
 
 def word(thing: Thing, language: Language) -> str:

@@ -24,7 +24,7 @@ SHARES = {
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
 
-WEIGHTS = {"text.qa": 9, "text.unknown": 1, "text.find": 3, "text.math": 2}
+WEIGHTS = {"lines.read": 6, "objects.name": 4, "text.qa": 9, "text.unknown": 1, "text.find": 3, "text.math": 2}
 """Skill -> weight within its group; 1 where it is not listed."""
 
 GROUPS = {

@@ -8,7 +8,7 @@ from PIL import Image
 
 from omnie.data import assets
 from omnie.data.example import Split
-from omnie.data.things import things
+from omnie.data.pictures.things import things
 from omnie.data.words import choose
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from omnie.data import augment, backgrounds, words
-from omnie.data.example import Example, Generator, Split
-from omnie.data.questions import ask
+from omnie.data import augment, words
+from omnie.data.example import Example, Split
+from omnie.data.pictures import backgrounds
+from omnie.data.pictures.questions import ask
 from omnie.data.words import choose
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -93,8 +94,6 @@ def colour(rng: np.random.Generator, split: Split) -> Example:
     question, wording = ask(rng, f"shapes-{kind}", split, language, **named)
     return Example("objects.colour", (Part("image", Image(pixels)), text(question)), answer, families={"template": wording})
 
-
-GENERATORS: dict[str, Generator] = {"objects.colour": colour}
 
 
 def paint(rng: np.random.Generator, shapes: list[str], colours: list[str]) -> np.ndarray:
