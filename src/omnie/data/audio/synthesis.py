@@ -80,16 +80,16 @@ def _clipped(source: Source, phase: np.ndarray, bright: float) -> np.ndarray:
 
 
 def _detuned(source: Source, phase: np.ndarray, bright: float) -> np.ndarray:
-    """Two saturated sines a little apart."""
+    """Two tones a little apart; the second is weaker, so that their beating is never taken for separate tones."""
     other = phase * (1 + source.rng.uniform(0.002, 0.008))
-    return 0.5 * np.tanh((1 + 3 * bright) * np.sin(phase)) + 0.5 * np.sin(other)
+    return 0.8 * np.tanh((1 + 3 * bright) * np.sin(phase)) + 0.2 * np.sin(other)
 
 
 def _subtractive(_source: Source, phase: np.ndarray, bright: float) -> np.ndarray:
-    """A sawtooth, smoothed."""
-    saw = (phase / np.pi) % 2 - 1
-    pole = 0.9 - 0.5 * bright
-    return filtered(saw, [1 - pole], [1, -pole]) * 1.3
+    """A sawtooth without the harmonics that would fold back, smoothed."""
+    highest = np.diff(phase, prepend=phase[0]).max() / (2 * np.pi) * SAMPLE_RATE
+    harmonics = range(1, 1 + min(int(7500 / (highest + 1)), 4 + int(14 * bright)))
+    return sum((np.sin(number * phase) / number ** (1.6 - 0.6 * bright) for number in harmonics), np.zeros(len(phase))) * 0.7
 
 
 def _modulated(source: Source, phase: np.ndarray, bright: float) -> np.ndarray:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import espeakng_loader
 import numpy as np
 
 from omnie.data.example import Split
 from omnie.data.words import Language
+from omnie.errors import OmnieError
 
 RATE = 22_050
 """Samples per second that espeak-ng delivers."""
@@ -74,6 +74,7 @@ def speak(text: str, voice: Voice) -> np.ndarray:
     """The utterance, float32 [samples] in [-1, 1] at `RATE`.
 
     Raises:
+        OmnieError: espeak-ng is not installed.
         ValueError: espeak-ng does not know the voice, or says nothing at all.
     """
     with _lock:
@@ -105,6 +106,10 @@ def _synthesise(text: bytes, voice: Voice) -> np.ndarray:
 @contextmanager
 def _espeak() -> Iterator[ctypes.CDLL]:
     """The library, freshly loaded."""
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise OmnieError("speech needs espeak-ng", hint="pip install 'omnie[train]'") from error
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     library.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *[ctypes.c_uint] * 4, ctypes.c_void_p, ctypes.c_void_p]
     try:

@@ -55,7 +55,7 @@ def draw_background(rng: np.random.Generator, split: Split, size: tuple[int, int
     name = str(rng.choice(BACKGROUNDS[split]))
     x, y = np.linspace(0, 1, size[0], dtype=np.float32)[None, :], np.linspace(0, 1, size[1], dtype=np.float32)[:, None]
     first = _muted(rng, keep)
-    second = np.clip(first + rng.uniform(-32, 32, 3) + rng.choice([-18, 18]), 0, 255)
+    second = _away(first, rng.uniform(-32, 32, 3) + rng.choice([-18, 18]), keep)
     blend = np.broadcast_to(_BLENDS[name](rng, x, y), (size[1], size[0]))[..., None]
     return (first * (1 - blend) + second * blend).astype(np.float32), name
 
@@ -193,6 +193,13 @@ def _muted(rng: np.random.Generator, keep: list[str]) -> np.ndarray:
     distances = np.sqrt(((candidates[:, None] - named) ** 2).sum(-1)).min(1)
     fitting = np.flatnonzero(distances > 105)
     return candidates[fitting[0] if len(fitting) else distances.argmax()]
+
+
+def _away(start: np.ndarray, step: np.ndarray, keep: list[str]) -> np.ndarray:
+    """A step from `start`, forwards or backwards, whichever ends farther from the colours in `keep`."""
+    ends = np.clip([start + step, start - step], 0, 255)
+    named = np.array([COLOURS[name] for name in keep], np.float64)
+    return ends[np.linalg.norm(ends[:, None] - named, axis=-1).min(1).argmax()]
 
 
 def _shade(rng: np.random.Generator, split: Split, colour: str) -> np.ndarray:
