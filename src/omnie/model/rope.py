@@ -57,7 +57,8 @@ def rotate(x: Tensor, by: Turns) -> Tensor:
 
 @functools.cache
 def _swap(head_dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    matrix = torch.zeros(head_dim, head_dim, dtype=dtype)
-    even = torch.arange(0, head_dim, 2)
-    matrix[even + 1, even], matrix[even, even + 1] = -1, 1
-    return matrix.to(device)
+    with torch.inference_mode(False):  # kept for training too, where a tensor born in inference mode is refused
+        matrix = torch.zeros(head_dim, head_dim, dtype=dtype)
+        even = torch.arange(0, head_dim, 2)
+        matrix[even + 1, even], matrix[even, even + 1] = -1, 1
+        return matrix.to(device)
