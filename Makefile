@@ -35,7 +35,7 @@ run: install
 	@$(BIN)/python tools/run_examples.py
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: install
 	$(BIN)/ruff check $(CHECKED)
