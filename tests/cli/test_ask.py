@@ -1,6 +1,5 @@
 """`omnie ask` from the arguments to the exit status, on a toy model: every kind of file, every kind of bad file."""
 
-import gc
 import io
 import json
 import os
@@ -33,7 +32,6 @@ def ask(toy_folder, files, monkeypatch, capsys):
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as exit:
             main(["ask", "--model", str(toy_folder), "--max-tokens", "8", *arguments])
-        gc.enable()
         return exit.value.code, *capsys.readouterr()
 
     return run
@@ -120,7 +118,6 @@ def test_sampling_options_reach_the_model(ask):
 def test_an_unknown_model_is_one_line_and_status_2(capsys):
     with pytest.raises(SystemExit) as exit:
         main(["ask", "--model", "no-such-model", "What?"])
-    gc.enable()
     talk = capsys.readouterr().err
     assert exit.value.code == 2 and "no-such-model" in talk and talk.count("\n") == 1
 

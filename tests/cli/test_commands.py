@@ -1,5 +1,6 @@
 """The console command before any model is needed: help, version, options, exit statuses."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def omnie(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["ask", "--help"], ["models", "--help"], ["--version"], ["ask", "missing.png", "What?"]],
+    [["--help"], ["ask", "--help"], ["models", "--help"], ["train", "--help"], ["--version"], ["ask", "missing.png", "What?"]],
     ids=" ".join,
 )
 def test_answers_without_importing_torch(arguments):
@@ -60,6 +61,7 @@ def test_python_m_omnie_is_the_same_command():
         (["ask", "--repetition-penalty", "0", "What?"], "repetition-penalty is out of range: 0.0"),
         (["ask", "--seed", "-3", "What?"], "seed is out of range: -3"),
         (["ask", "missing.png", "What?"], "missing.png"),
+        (["train", "--out", "run"], "the run has no end"),
         (["ask", " "], "the question is empty"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -122,3 +124,14 @@ def test_a_sound_may_ask_but_a_table_may_not():
 def test_a_terminal_is_not_steered_by_an_answer():
     assert harmless("Größe:\t3 €\n🙂") == "Größe:\t3 €\n🙂"
     assert harmless("\x1b[2Jgone\x07\x9b") == "\ufffd[2Jgone\ufffd\ufffd"
+
+
+def test_each_training_option_is_obeyed_and_explained(monkeypatch):
+    from omnie.cli import train
+
+    seen = []
+    monkeypatch.setattr(train, "run", seen.append)
+    with pytest.raises(SystemExit):
+        main(["train", "--out", "run", "--steps", "3", "--lr", "0.5", "--checkpointing", "--mix", "mix.toml"])
+    assert seen == [train.TrainConfig(out=Path("run"), steps=3, lr=0.5, checkpointing=True, mix=Path("mix.toml"))]
+    assert set(train.helps()) >= {field.name for field in dataclasses.fields(train.TrainConfig)} - {"lr_other"}

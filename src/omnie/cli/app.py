@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from omnie import __version__
+from omnie.cli import train
 
 app = typer.Typer(
     name="omnie",
@@ -67,3 +68,6 @@ def models() -> None:
 
     for name in checkpoint.models():
         print(name)
+
+
+app.command()(train.command())

@@ -4,7 +4,6 @@ Statuses: 0 done, 2 the input or an option is wrong, 130 interrupted, 141 the re
 goes wrong is a defect of omnie and shows its traceback.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ WRONG_INPUT, INTERRUPTED, NO_READER = 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `omnie ARGUMENTS` (the process's own by default) and exit."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made a busy machine's prefill ten times slower
-    gc.disable()  # importing torch and Transformers makes 10**6 objects that stay: collecting in between costs 0.5 s
     try:
         sys.exit(_run(arguments))
     except OmnieError as error:
