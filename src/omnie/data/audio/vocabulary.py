@@ -54,6 +54,8 @@ EN = {
     "city": "london, berlin, paris, vienna, rome, madrid, hamburg, munich, new york, boston",
     "body": "head, hand, foot, back, arm, leg, eye, ear, tooth, knee",
     "often": "always, never, often, sometimes, usually, rarely",
+    "little": "i, you, we, they, he, she, it, who, where, what, why, how, must, will, can, with, without, your, our, this, "
+    "that, these, opens, and, or, not, but, very, more, only, get, calculate, tell",
 }
 
 DE = {
@@ -108,6 +110,8 @@ DE = {
     "city": "london, berlin, paris, wien, rom, madrid, hamburg, münchen, zürich, köln",
     "body": "der kopf, die hand, der fuß, der rücken, der arm, das bein, das auge, das ohr, der zahn, das knie",
     "often": "immer, nie, oft, manchmal, meistens, selten",
+    "little": "ich, du, wir, sie, er, es, wer, wo, was, warum, wie, muss, kann, kannst, mit, ohne, haben, fahren, gesehen, "
+    "dein, unser, dieser, diese, und, oder, nicht, aber, sehr, mehr, nur, sagen, bekommst, berechne",
 }
 
 POOLS: dict[Language, dict[str, str]] = {"en": EN, "de": DE}
