@@ -76,7 +76,7 @@ def clip(
     with av.open(str(path), "w") as output:
         track = output.add_stream(codec, rate=rate, options=options or {})
         track.width, track.height = size
-        track.pix_fmt = "yuv420p"
+        track.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         second = output.add_stream(sound_codec, rate=48_000, layout="mono") if sound_codec else None
         output.start_encoding()
         for index in range(round(seconds * rate)):
@@ -129,9 +129,9 @@ def pdf(
 ) -> bytes:
     """A PDF whose pages show lines of text ("x y words" per line, in points from the lower left corner, 12 pt Helvetica).
 
-    With a password it is encrypted as PDF 1.2 readers know it (RC4, 40 bits; ISO 32000-1, 7.6.3).
+    With a password, which may be empty, it is encrypted with RC4 and 40 bits (ISO 32000-1, 7.6.3).
     """
-    cipher = _Cipher(password) if password else None
+    cipher = _Cipher(password) if password is not None else None
     objects = {
         1: b"<</Type/Catalog/Pages 2 0 R>>",
         2: b"<</Type/Pages/Count %d/Kids[%s]>>"

@@ -40,6 +40,8 @@ def open_container(file: IO[bytes], kind: Kind) -> Any:
     file.seek(0)
     try:
         return av.open(file, format=kind.format.split(",")[0], metadata_errors="replace", buffer_size=1 << 18)
+    except EOFError as error:
+        raise empty("the file has no frames and no sound", kind.title) from error
     except (FFmpegError, OSError, ValueError) as error:
         raise damaged(kind.title, plain(error)) from error
 
@@ -93,8 +95,9 @@ def check_seconds(seconds: float | None, limits: Limits) -> None:
 
 
 def check_complete(kind: Kind, claimed: float, seconds: float) -> None:
-    """Refuse a file that ends clearly before the length that its header states."""
-    if seconds < claimed - max(0.5, 0.05 * claimed):
+    """Refuse a file that ends clearly before the length that its header states; only FLAC's is exact."""
+    slack = 0.05 if kind.format == "flac" else max(0.5, 0.05 * claimed)
+    if seconds < claimed - slack:
         raise damaged(kind.title, f"it states {claimed:.1f} s but holds {seconds:.1f} s")
 
 

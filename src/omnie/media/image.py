@@ -23,8 +23,7 @@ def decode(file: IO[bytes], kind: Kind, limits: Limits) -> Image:
     Pillow.MAX_IMAGE_PIXELS = None  # the check below stands in its place
     file.seek(0)
     try:
-        with warnings.catch_warnings(), Pillow.open(file, formats=(kind.format,)) as picture:
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), Pillow.open(file, formats=(kind.format,)) as picture:
             _check_size(picture, limits)
             factor = max(1.0, (picture.width * picture.height / limits.image_pixels) ** 0.5)
             size = max(1, int(picture.width / factor)), max(1, int(picture.height / factor))

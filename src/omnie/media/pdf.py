@@ -147,7 +147,7 @@ def in_reading_order(words: list[Word]) -> list[Word]:
     """Words sorted line by line from the top if they are stored in disorder, else as they are.
 
     Writers store text as it reads, columns and tables included, and know more about it than its geometry tells. Only a word
-    that stands above its predecessor and over the same part of the line shows that a writer did not.
+    above its predecessor that is not to its right, as a new column would be, shows that a writer did not.
     """
     jumps = sum(_above(later, earlier) for earlier, later in zip(words, words[1:], strict=False))
     if jumps <= 0.02 * len(words):
@@ -163,4 +163,4 @@ def in_reading_order(words: list[Word]) -> list[Word]:
 
 
 def _above(later: Word, earlier: Word) -> bool:
-    return later.box[3] <= earlier.box[1] and later.box[0] < earlier.box[2] and later.box[2] > earlier.box[0]
+    return later.box[3] <= earlier.box[1] and later.box[0] < earlier.box[2]

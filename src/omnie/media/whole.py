@@ -12,8 +12,8 @@ from omnie.media.limits import damaged
 
 _UNKNOWN_SIZES = (0, 0x7FFFF000, 0x7FFFF024, 0xFFFFFFFF)
 """What writers to a pipe (FFmpeg, SoX, crashed recorders) state as the sizes of the file and of its samples."""
-_MP3_SLACK = 4096
-"""Bytes by which an MP3's own count may be off: encoders differ in whether tags and the first frame belong to it."""
+_MP3_SLACK = 1500
+"""Bytes by which an MP3's own count may be off: encoders differ in whether the first frame belongs to it."""
 
 
 def check_whole(file: IO[bytes], kind: Kind) -> None:
