@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import re
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -24,20 +23,13 @@ def command() -> Callable[..., None]:
 
 
 def parameters() -> typing.Iterator[inspect.Parameter]:
-    kinds, sentences = typing.get_type_hints(TrainConfig), helps()
+    """One keyword parameter a field; the sentence in the field's annotation is its help."""
+    hints = typing.get_type_hints(TrainConfig, include_extras=True)
     for field in dataclasses.fields(TrainConfig):
-        kind = Annotated[kinds[field.name], typer.Option(help=sentences.get(field.name))]
+        kind, sentence = typing.get_args(hints[field.name])
+        option = Annotated[kind, typer.Option(help=sentence)]
         default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-        yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-
-
-def helps() -> dict[str, str]:
-    """Field -> what `TrainConfig`'s docstring says after the field's name (or after "name, name:")."""
-    text = " ".join((TrainConfig.__doc__ or "").partition("Attributes:")[2].split())
-    name = "(?:" + "|".join(field.name for field in dataclasses.fields(TrainConfig)) + ")"
-    starts = list(re.finditer(rf"\b({name}(?:, {name})*): ", text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
-    return {key: text[match.end() : end].strip(" ;") for match, end in zip(starts, ends) for key in match[1].split(", ")}
+        yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
 
 def run(config: TrainConfig) -> None:

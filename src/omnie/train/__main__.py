@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import sys
 import typing
-from pathlib import Path
 
 from omnie.errors import OmnieError
 from omnie.train.config import TrainConfig
@@ -12,14 +11,15 @@ from omnie.train.config import TrainConfig
 
 def parser() -> argparse.ArgumentParser:
     """Options made from the config's fields."""
-    layout = argparse.RawTextHelpFormatter
-    result = argparse.ArgumentParser("omnie.train", description=TrainConfig.__doc__, formatter_class=layout)
-    for field, kind in typing.get_type_hints(TrainConfig).items():
-        choices = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
-        default = {f.name: f.default for f in dataclasses.fields(TrainConfig)}[field]
-        required = default is dataclasses.MISSING
-        options = {"action": "store_true"} if choices[0] is bool else {"type": choices[0], "required": required}
-        result.add_argument("--" + field.replace("_", "-"), **options, **({} if required else {"default": default}))
+    result = argparse.ArgumentParser("omnie.train", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    hints = typing.get_type_hints(TrainConfig, include_extras=True)
+    for field in dataclasses.fields(TrainConfig):
+        kind, text = typing.get_args(hints[field.name])
+        plain = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
+        options = {"action": "store_true"} if plain is bool else {"type": plain}
+        required = field.default is dataclasses.MISSING
+        options |= {"required": True} if required else {"default": field.default}
+        result.add_argument("--" + field.name.replace("_", "-"), help=text, **options)
     return result
 
 
@@ -36,7 +36,7 @@ def main() -> int:
     except OmnieError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{result.steps} steps, {result.tokens} tokens, {result.seconds:.0f} s: {Path(config.out) / 'model'}")
+    print(f"{result.steps} steps, {result.tokens} tokens, {result.seconds:.0f} s: {config.out / 'model'}")
     return 0
 
 

@@ -1,66 +1,44 @@
-"""Everything a run can be told, in one frozen record. No torch here: the command line imports it for its help."""
+"""Everything a run can be told, in one frozen record. No torch here: the command line makes its options and help from it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from omnie.errors import OptionError
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of `train`.
+    """Settings of `train`; each field's annotation says what it means."""
 
-    Attributes:
-        out: Folder of the run; when it holds checkpoints the run goes on from the newest.
-        size: Model size ("nano", "toy", "8b").
-        init: Model folder to take the weights from instead of random ones.
-        processor: Folder with `tokenizer.json` and `processor_config.json`; None for the built-in model's.
-        minutes, steps: Total over all resumes; at least one. With both, whichever is reached first ends the run.
-        rows, row: A step is `rows` packed rows of `row` tokens.
-        accumulate: Batches whose gradients are summed for one step.
-        lr: Peak learning rate of Muon's matrices and of everything else, relative to it, `lr_other`.
-        warmup: Steps. decay: share of the run at its end in which the rate falls to zero.
-        weight_decay, clip: Decoupled weight decay; global gradient norm.
-        alignment: Factor on the two auxiliary alignment losses at the start; it falls to zero with the learning rate.
-        mix: TOML file with factors on the skills' weights (see `source.read_mix`).
-        workers: Processes that make data; nice: by how much their priority is lowered.
-        threads: Threads of the trainer on a CPU; None for PyTorch's choice.
-        device, dtype: Where and in what the forward and backward passes run ("auto": GPU if there is one, bfloat16).
-        checkpointing: Recompute activations in the backward pass instead of keeping them.
-        compile: Compile the model (GPU).
-        save_minutes, eval_minutes: Between checkpoints; between small validations (0: none).
-        eval_cases: Validation cases a family.
-        seed: Of weights and of the stream.
-    """
-
-    out: Path
-    size: str = "nano"
-    init: Path | None = None
-    processor: Path | None = None
-    minutes: float | None = None
-    steps: int | None = None
-    rows: int = 8
-    row: int = 512
-    accumulate: int = 1
-    lr: float = 3e-3
-    lr_other: float = 1.0
-    warmup: int = 50
-    decay: float = 0.3
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    alignment: float = 0.2
-    mix: Path | None = None
-    workers: int = 1
-    nice: int = 0
-    threads: int | None = None
-    device: str = "auto"
-    dtype: str = "bfloat16"
-    checkpointing: bool = False
-    compile: bool = False
-    save_minutes: float = 5.0
-    eval_minutes: float = 10.0
-    eval_cases: int = 8
-    seed: int = 0
+    out: Annotated[Path, "Folder of the run; when it holds checkpoints the run goes on from the newest."]
+    size: Annotated[str, "Model size: nano, toy or 8b."] = "nano"
+    init: Annotated[Path | None, "Model folder to take the weights from instead of random ones."] = None
+    processor: Annotated[Path | None, "Folder with tokenizer.json and processor_config.json; else the built-in ones."] = None
+    minutes: Annotated[float | None, "Total time over all resumes; the rate has decayed when it is up."] = None
+    steps: Annotated[int | None, "Total steps over all resumes; with both, whichever is reached first ends the run."] = None
+    rows: Annotated[int, "Packed rows in a batch."] = 8
+    row: Annotated[int, "Tokens in a row; longer examples are left out and counted."] = 512
+    accumulate: Annotated[int, "Batches whose gradients are summed for one step."] = 1
+    lr: Annotated[float, "Peak learning rate of the matrices (Muon)."] = 3e-3
+    lr_other: Annotated[float, "Peak learning rate of everything else (AdamW), as a factor on lr."] = 1.0
+    warmup: Annotated[int, "Steps from zero to the peak."] = 50
+    decay: Annotated[float, "Share of the run, at its end, in which the rate falls to zero."] = 0.3
+    weight_decay: Annotated[float, "Decoupled weight decay."] = 0.05
+    clip: Annotated[float, "Largest global gradient norm."] = 1.0
+    alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
+    mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
+    workers: Annotated[int, "Processes that make data."] = 1
+    nice: Annotated[int, "By how much the data processes' priority is lowered."] = 0
+    threads: Annotated[int | None, "Threads of the trainer on a CPU; else PyTorch's choice."] = None
+    device: Annotated[str, "auto takes a GPU if there is one."] = "auto"
+    dtype: Annotated[str, "Of weights and activations: bfloat16 or float32."] = "bfloat16"
+    checkpointing: Annotated[bool, "Recompute activations in the backward pass instead of keeping them."] = False
+    compile: Annotated[bool, "Compile the model (GPU)."] = False
+    save_minutes: Annotated[float, "Between checkpoints."] = 5.0
+    eval_minutes: Annotated[float, "Between small validations; 0 for none."] = 10.0
+    eval_cases: Annotated[int, "Validation cases a group of skills."] = 8
+    seed: Annotated[int, "Of the weights and of the stream."] = 0
 
     def __post_init__(self) -> None:
         if not self.minutes and not self.steps:
@@ -74,7 +52,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run did. `losses`: skill -> mean cross-entropy over the last steps; `scores`: family -> validation score."""
+    """What a run did. `losses`: skill -> mean cross-entropy over the last steps; `scores`: group -> validation score."""
 
     steps: int
     tokens: int
