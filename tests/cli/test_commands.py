@@ -134,4 +134,6 @@ def test_each_training_option_is_obeyed_and_explained(monkeypatch):
     with pytest.raises(SystemExit):
         main(["train", "--out", "run", "--steps", "3", "--lr", "0.5", "--checkpointing", "--mix", "mix.toml"])
     assert seen == [train.TrainConfig(out=Path("run"), steps=3, lr=0.5, checkpointing=True, mix=Path("mix.toml"))]
-    assert set(train.helps()) >= {field.name for field in dataclasses.fields(train.TrainConfig)} - {"lr_other"}
+    options = {parameter.name: parameter.annotation.__metadata__[0] for parameter in train.parameters()}
+    assert set(options) == {field.name for field in dataclasses.fields(train.TrainConfig)}
+    assert all(option.help.endswith(".") for option in options.values())
