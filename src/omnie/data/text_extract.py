@@ -1,6 +1,6 @@
 """Extraction: a mail, an order line, a contact or an appointment -> JSON with the keys that are asked for (`text.extract`).
 
-The documents' forms live in `forms.txt`; each belongs to one split.
+The documents' forms live in `writing/forms.txt`; each belongs to one split.
 """
 
 import json
@@ -8,8 +8,8 @@ import json
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import broken, complete, forms, tidy, wordings
-from omnie.data.vocabulary import LANGUAGES, pick
+from omnie.data.writing.grammar import broken, complete, forms, tidy, wordings
+from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.messages import text
 
 LISTS = {"en": " and ", "de": " und "}
@@ -25,7 +25,7 @@ def listed(rng: np.random.Generator, keys: list[str], language: str) -> str:
 def extract(rng: np.random.Generator, split: Split) -> Example:
     """A document and two to four keys; the answer is a JSON object with the keys in the order of the question."""
     language = pick(rng, LANGUAGES)
-    form = pick(rng, forms("forms.txt", "form")[language, split])
+    form = pick(rng, forms("writing/forms.txt", "form")[language, split])
     body, fields = complete(rng, form.wording(rng), language, split)
     chosen = [list(fields)[i] for i in rng.permutation(len(fields))[: int(rng.integers(2, 5))]]
     question = pick(rng, wordings("extract", language, split))

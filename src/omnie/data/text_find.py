@@ -7,9 +7,9 @@ strings; list styles and question wordings belong to one split each.
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import broken, wordings
-from omnie.data.values import KINDS
-from omnie.data.vocabulary import LANGUAGES, entries, invented, owner, pick, pick_owned
+from omnie.data.writing.grammar import broken, wordings
+from omnie.data.writing.values import KINDS
+from omnie.data.writing.vocabulary import LANGUAGES, entries, invented, owner, pick, pick_owned
 from omnie.messages import text
 
 STYLES: dict[Split, tuple[tuple[str, str], ...]] = {
@@ -66,7 +66,8 @@ def find(rng: np.random.Generator, split: Split) -> Example:
     key = pick(rng, tuple(pairs))
     body = joint.join(style.format(k=k, v=v) for k, v in pairs.items())
     families = {"layout": repr((style, joint)), "template": asked.name, "language": language}
-    return Example("text.find", (text(broken(rng, body)), text(asked.wording(rng).format(key))), pairs[key], "exact", families=families)
+    parts = (text(broken(rng, body)), text(asked.wording(rng).format(key)))
+    return Example("text.find", parts, pairs[key], "exact", families=families)
 
 
 GENERATORS: dict[str, Generator] = {"text.copy": copy, "text.find": find}

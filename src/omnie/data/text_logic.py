@@ -3,9 +3,9 @@
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import Template, wordings
-from omnie.data.values import name
-from omnie.data.vocabulary import LANGUAGES, entries, owner, pick
+from omnie.data.writing.grammar import Template, wordings
+from omnie.data.writing.values import name
+from omnie.data.writing.vocabulary import LANGUAGES, entries, owner, pick
 from omnie.messages import text
 
 SIGNS = {

@@ -1,7 +1,7 @@
 """Questions on short passages: `text.qa` (the answer is a span of the passage) and `text.unknown` (the passage is silent).
 
 A passage tells facts of several subjects of one domain; the asked relation is told of at least two of them, so that the answer
-must be matched, not guessed. Templates live in `passages/*.txt`, names and values in `values.py`.
+must be matched, not guessed. Templates and values are in `writing/`.
 """
 
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import Domain, Fact, Template, broken, fill, grammar, tidy
-from omnie.data.values import KINDS, Value
-from omnie.data.vocabulary import LANGUAGES, pick
+from omnie.data.writing.grammar import Domain, Fact, Template, broken, fill, grammar, tidy
+from omnie.data.writing.values import KINDS, Value
+from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.messages import text
 
 UNKNOWN = {"en": "I cannot tell from this.", "de": "Das geht daraus nicht hervor."}
@@ -112,7 +112,9 @@ def choose_slot(rng: np.random.Generator, fact: Fact, subject: str, split: Split
     return pick(rng, values) if values and (subject not in slots or rng.random() < 0.7) else subject
 
 
-def finish(rng: np.random.Generator, skill: str, passage: Passage, body: str, asked: str, template: Template, answer: str) -> Example:
+def finish(
+    rng: np.random.Generator, skill: str, passage: Passage, body: str, asked: str, template: Template, answer: str
+) -> Example:
     """The example: passage part first, question last."""
     families = {"template": "+".join(sorted(passage.templates | {template.name})), "language": passage.language}
     return Example(skill, (text(broken(rng, body)), text(asked)), answer, "exact", families=families)

@@ -5,9 +5,9 @@ import re
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import broken, fill, tidy, wordings
-from omnie.data.values import KINDS, Value
-from omnie.data.vocabulary import LANGUAGES, entries, pick
+from omnie.data.writing.grammar import broken, fill, tidy, wordings
+from omnie.data.writing.values import KINDS, Value
+from omnie.data.writing.vocabulary import LANGUAGES, entries, pick
 from omnie.messages import text
 
 ANSWERS = {

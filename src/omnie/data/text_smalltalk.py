@@ -6,9 +6,9 @@ Every intention has one answer per language: it is a fact to state, not a text t
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import SLOT, fill, wordings
-from omnie.data.values import Value
-from omnie.data.vocabulary import LANGUAGES, entries, owned, pick
+from omnie.data.writing.grammar import SLOT, fill, wordings
+from omnie.data.writing.values import Value
+from omnie.data.writing.vocabulary import LANGUAGES, entries, owned, pick
 from omnie.messages import text
 
 ANSWERS = {

@@ -6,25 +6,33 @@ What pages say is in `pages.txt`, what is asked in `questions.txt`; both belong 
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.grammar import Template, complete, forms, tidy, wordings
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
 from omnie.data.text_qa import UNKNOWN
-from omnie.data.vocabulary import LANGUAGES, pick
+from omnie.data.writing.grammar import Template, complete, forms, tidy, wordings
+from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.media.types import Document
 from omnie.messages import Part, text
 
 FIELDS = (
-    "invoice", "order", "customer", "date", "due", "total", "sender", "recipient", "contact", "phone", "place", "time", "day", "room",
-    "topic", "itemprice",
-)  # fmt: skip
+    *("invoice", "order", "customer", "date", "due", "total", "sender", "recipient"),
+    *("contact", "phone", "place", "time", "day", "room", "topic"),
+)
 """Fields that may be asked for although the page lacks them."""
+QUESTIONS = "pages/questions.txt"
 
 
 def question(rng: np.random.Generator, field: str, language: str, split: Split, item: str) -> tuple[str, Template]:
     """A question on a field."""
-    template = pick(rng, wordings(field, language, split, "pages/questions.txt"))
+    template = pick(rng, wordings(field, language, split, QUESTIONS))
     return tidy(template.wording(rng).format(item=item)), template
+
+
+def lengthen(rng: np.random.Generator, body: str, language: str, split: Split) -> str:
+    """The page with a paragraph of up to six empty sentences at its end, or none."""
+    count = int(rng.integers(1, 7)) if rng.random() < 0.5 else 0
+    said = [pick(rng, wordings("filler", language, split, QUESTIONS)).wording(rng) for _ in range(count)]
+    return "\n".join([body, "", " ".join(dict.fromkeys(said))]) if said else body
 
 
 def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
@@ -33,13 +41,15 @@ def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     form = pick(rng, forms("pages/pages.txt", "page")[language, split])
     body, fields = complete(rng, form.wording(rng), language, split)
     askable = [name for name in fields if name != "item"]
-    field = pick(rng, askable if known else [name for name in FIELDS if name not in fields and name != "itemprice"])
+    field = pick(rng, askable if known else [name for name in FIELDS if name not in fields])
     asked, template = question(rng, field, language, split, fields.get("item", ""))
     style = draw_style(rng, split)
+    body = lengthen(rng, body, language, split)
     families = {"template": f"{form.name}+{template.name}", "layout": style.name, "font": style.family, "language": language}
     document = Document((draw_page(rng, body, style),))
     answer = fields[field] if known else UNKNOWN[language]
-    return Example(f"pages.{'qa' if known else 'unknown'}", (Part("document", document), text(asked)), answer, "exact", families=families)
+    skill = "pages.qa" if known else "pages.unknown"
+    return Example(skill, (Part("document", document), text(asked)), answer, "exact", families=families)
 
 
 def qa(rng: np.random.Generator, split: Split) -> Example:

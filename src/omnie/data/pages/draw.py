@@ -1,6 +1,7 @@
-"""Draws a page from marked lines: a picture and the words of its text layer with their boxes. What it says is decided elsewhere.
+"""Draws a page from marked lines: a picture, and the words of its text layer with their boxes. It does not choose words.
 
-Marks: `#` title, `##` subtitle, `>` right-aligned, `= label | value`, `| table | row`, `---` rule, empty line gap, else a paragraph.
+Marks: `#` title, `##` subtitle, `>` right-aligned, `= label | value`, `| table | row`, `---` rule, nothing for a gap; any
+other line is a paragraph.
 """
 
 import numpy as np
@@ -89,7 +90,8 @@ class Sheet:
         if self.style.accent == "band" and factor > 1.5:
             self.draw.rectangle((0, self.y - size * 0.3, self.width, self.y + size * 1.5), fill=self.style.colour)
             ink = self.style.paper
-        self.put(self.left + free * {"left": 0, "centre": 0.5, "right": 1}[self.style.heading], words, self.style.bold, size, ink)
+        place = self.left + free * {"left": 0, "centre": 0.5, "right": 1}[self.style.heading]
+        self.put(place, words, self.style.bold, size, ink)
         self.step(size * 1.2)
         if self.style.accent == "rule" and factor > 1.5:
             self.rule("")
@@ -107,38 +109,42 @@ class Sheet:
         self.step(self.size)
 
     def pair(self, words: str) -> None:
-        """A label and its value: in columns, behind a colon, after dots, or at the right edge."""
+        """A label and its value: in a column, behind a colon, or at the right edge (after dots, or bold)."""
         label, _, value = words.partition(" | ")
-        keys, face = self.style.keys, self.style.body
-        font = fonts.font(face, self.size)
-        end = self.put(self.left, label + (":" if keys == "colon" else ""), face, self.size, self.style.ink) + font.getlength(" ")
-        place = {"columns": self.left + (self.right - self.left) * 0.45, "colon": end}.get(keys, self.right - font.getlength(value))
-        place = max(end, place)
+        keys, face = self.style.keys, self.style.bold if self.style.keys in ("columns", "edge") else self.style.body
+        font = fonts.font(self.style.body, self.size)
+        end = self.put(self.left, label + (":" if keys == "colon" else ""), self.style.body, self.size, self.style.ink)
+        end += font.getlength(" ")
+        column = self.left + (self.right - self.left) * 0.45
+        edge = self.right - fonts.font(face, self.size).getlength(value)
+        place = max(end, {"colon": end, "columns": column}.get(keys, edge))
         if keys == "leader":
             dots = int((place - end) / font.getlength(".")) - 1
             self.draw.text((end, self.y), "." * max(0, dots), fill=self.style.ink, font=font)
-        bold = self.style.bold if keys in ("columns", "edge") else face
-        self.put(place if keys != "edge" else min(place, self.right - fonts.font(bold, self.size).getlength(value)), value, bold,
-                 self.size, self.style.ink)  # fmt: skip
+        self.put(place, value, face, self.size, self.style.ink)
         self.step(self.size)
 
     def row(self, words: str) -> None:
-        """A table row: the first cell left, the others in equal columns; the first row is the header."""
+        """A table row: the first cell left, the others in equal columns; a first row without digits is a header."""
         cells, span = words.split(" | "), self.right - self.left
-        face = self.style.bold if self.rows == 0 else self.style.body
+        header = self.rows == 0 and not any(letter.isdigit() for letter in words)
+        face = self.style.bold if header else self.style.body
         if self.style.table == "zebra" and self.rows % 2:
             shade = tuple(channel - 14 for channel in self.style.paper)
-            self.draw.rectangle((self.left, self.y, self.right, self.y + self.size * self.style.gap), fill=shade)
+            self.draw.rectangle((self.left, self.y, self.right, self.y + self.size * 1.4), fill=shade)
         for index, cell in enumerate(cells):
-            x = self.left + span * (0 if index == 0 else 0.45 + 0.55 * (index - 1) / max(1, len(cells) - 1))
+            share = 0 if index == 0 else 0.45 + 0.55 * (index - 1) / (len(cells) - 1)
+            x = self.left + span * share
             self.put(x, cell, face, self.size, self.style.ink)
         self.step(self.size)
         if self.style.table == "lines":
+            self.y += self.size * 0.3
             self.draw.line((self.left, self.y - 1, self.right, self.y - 1), fill=self.style.colour)
         self.rows += 1
 
     def rule(self, _: str) -> None:
         """A horizontal line."""
+        self.y += self.size * 0.2
         self.draw.line((self.left, self.y, self.right, self.y), fill=self.style.colour)
         self.y += self.size * 0.5
 

@@ -1,4 +1,4 @@
-"""How a page looks: heading, key rows, accents, tables, fonts and colours. A layout (their combination) belongs to one split."""
+"""How a page looks. A layout (heading, key rows, accent and table taken together) belongs to one split, as do the fonts."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from omnie.data import fonts
 from omnie.data.example import Split
 from omnie.data.fonts import Face
-from omnie.data.vocabulary import owner, pick
+from omnie.data.writing.vocabulary import owner, pick
 
 HEADINGS = ("left", "centre", "right")
 KEYS = ("columns", "colon", "leader", "edge")

@@ -32,7 +32,7 @@ COMPANY_FORMS = {"en": ["Ltd", "Inc", "& Sons", "Group", "Works", "", ""], "de":
 @cache
 def _lists() -> dict[str, dict[str, tuple[str, ...]]]:
     """Language ("both", "en", "de") -> list name -> entries."""
-    raw = tomllib.loads(files("omnie.data").joinpath("vocabulary.toml").read_text("utf-8"))
+    raw = tomllib.loads(files("omnie.data").joinpath("writing/vocabulary.toml").read_text("utf-8"))
     return {language: {name: _entries(text) for name, text in lists.items()} for language, lists in raw.items()}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnie.data.example import Split
-from omnie.data.vocabulary import COMPANY_FORMS, entries, invented, owner, pick, pick_owned
+from omnie.data.writing.vocabulary import COMPANY_FORMS, entries, invented, owner, pick, pick_owned
 
 ARTICLES = {"m": ("der", "dem", "den"), "f": ("die", "der", "die"), "n": ("das", "dem", "das")}
 """German definite articles: nominative, dative, accusative."""

@@ -21,8 +21,8 @@ from importlib.resources import files
 import numpy as np
 
 from omnie.data.example import Split
-from omnie.data.values import KINDS, Value
-from omnie.data.vocabulary import pick
+from omnie.data.writing.values import KINDS, Value
+from omnie.data.writing.vocabulary import pick
 
 MARKS: dict[str, Split] = {"": "train", "?": "validation", "!": "heldout"}
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
@@ -92,7 +92,7 @@ def split_mark(word: str) -> tuple[str, str]:
 @cache
 def grammar(language: str) -> Grammar:
     """The grammar of "en" or "de"."""
-    return parse(read(f"passages/{language}.txt"), language)
+    return parse(read(f"writing/passages/{language}.txt"), language)
 
 
 def parse(source: str, language: str) -> Grammar:
@@ -139,12 +139,12 @@ def tidy(sentence: str) -> str:
 
 
 def read(file: str) -> str:
-    """A text file of this folder."""
+    """A text file of `omnie/data`."""
     return files("omnie.data").joinpath(file).read_text("utf-8")
 
 
 @cache
-def wordings(task: str, language: str, split: Split, file: str = "wordings.txt") -> tuple[Template, ...]:
+def wordings(task: str, language: str, split: Split, file: str = "writing/wordings.txt") -> tuple[Template, ...]:
     """The wordings of a task; none is a `KeyError`."""
     return _wordings(file)[task, language, split]
 

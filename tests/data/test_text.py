@@ -1,0 +1,230 @@
+"""Text tasks: answers follow from the question, values and templates stay in their split, grammar files are complete."""
+
+import json
+
+import numpy as np
+import pytest
+
+from omnie.data import pages, skills, text_qa
+from omnie.data.example import SPLITS, generator_for
+from omnie.data.scoring import score
+from omnie.data.text_logic import TRENDS
+from omnie.data.writing import grammar as g
+from omnie.data.writing import values, vocabulary
+from omnie.data.writing.grammar import complete, fill, forms, grammar, parse, tidy, wordings
+
+SPAN = ("text.qa", "text.find", "text.copy", "text.extract")
+N = 150
+
+
+def examples(skill, split="train", n=N):
+    return [skills.example(skill, split, index) for index in range(n)]
+
+
+def words(example):
+    """All text of the question."""
+    return "".join(part.value for part in example.parts)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("skill", ["text.qa", "text.find", "text.copy"])
+def test_the_answer_is_a_span_of_the_passage(skill, split):
+    for example in examples(skill, split):
+        assert example.answer.casefold() in example.parts[0].value.casefold(), example
+
+
+def test_the_answer_does_not_stand_in_the_question():
+    for example in examples("text.qa"):
+        assert example.answer.casefold() not in example.parts[1].value.casefold().split(), example
+
+
+def test_most_questions_have_a_rival_of_the_same_relation():
+    """The first relation is told of at least two subjects, so at least half of the passages must show it."""
+    rivals = 0
+    for index in range(N):
+        rng = generator_for("rivals", "train", index)
+        facts = [fact.name for fact, _ in text_qa.compose(rng, "en", "train").told]
+        rivals += len(facts) > len(set(facts))
+    assert rivals == N
+
+
+def test_a_silent_passage_is_answered_with_the_refusal():
+    """What is asked in `text.unknown` is a pair of subject and relation that the passage does not tell."""
+    for example in examples("text.unknown"):
+        assert example.answer == text_qa.UNKNOWN[example.families["language"]]
+
+
+def test_pronouns_refer_to_the_person_before():
+    """A sentence that begins with a pronoun never opens a passage."""
+    openings = ("She ", "He ", "Er ", "Sie ")
+    bodies = [example.parts[0].value for split in SPLITS for example in examples("text.qa", split)]
+    assert any(f". {opening}" in body for body in bodies for opening in openings)
+    assert not any(body.startswith(openings) for body in bodies)
+
+
+def test_passages_fit_a_training_row():
+    lengths = [len(words(example).split()) for example in examples("text.qa", n=400)]
+    assert max(lengths) < 110 and 20 < np.mean(lengths) < 60
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_extraction_asks_for_fields_that_stand_in_the_document(split):
+    for example in examples("text.extract", split):
+        fields = json.loads(example.answer)
+        assert 2 <= len(fields) <= 4
+        assert all(key in example.parts[1].value for key in fields)
+        assert all(value.casefold() in example.parts[0].value.casefold() for value in fields.values())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sums_are_right(split):
+    signs = {"plus": "+", "minus": "-", "times": "*", "mal": "*", "x": "*"}
+    checked = 0
+    for example in examples("text.math", split):
+        terms = words(example).replace("?", " ").replace(".", " ").replace("=", " ")
+        for sign in "+-*":
+            terms = terms.replace(sign, f" {sign} ")
+        parts = [signs.get(part, part) for part in terms.split() if part.isdigit() or signs.get(part, part) in ("+", "-", "*")]
+        if len(parts) == 3 and not parts[1].isdigit():
+            a, b = int(parts[0]), int(parts[2])
+            assert int(example.answer) == {"+": a + b, "-": a - b, "*": a * b}[parts[1]], example
+            checked += 1
+    assert checked > N / 2
+
+
+def test_operand_pairs_are_not_shared():
+    """No sum of the held-out split is a training sum in other words."""
+    seen = {split: set() for split in SPLITS}
+    from omnie.data.text_logic import operands
+
+    for split in SPLITS:
+        for index in range(500):
+            seen[split].add(operands(generator_for("sums", split, index), split)[:3])
+    assert not seen["train"] & seen["heldout"] and not seen["train"] & seen["validation"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_trends_are_true(split):
+    for example in examples("text.trend", split):
+        listed = [int("".join(filter(str.isdigit, part))) for part in words(example).split(",") if any(map(str.isdigit, part))]
+        steps = np.sign(np.diff(listed))
+        true = 0 if (steps > 0).all() else 1 if (steps < 0).all() else 2 if (steps == 0).all() else 3
+        assert example.answer == TRENDS[example.families["language"]][true], example
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sorted_answers_are_in_order(split):
+    for example in examples("text.sort", split):
+        items = example.answer.split(", ")
+        assert all(item in words(example) for item in items)
+        if "sort.up" in example.families["template"]:
+            assert items == sorted(items, key=int) and len(items) >= 3
+        if "sort.abc" in example.families["template"]:
+            assert items == sorted(items, key=str.casefold)
+
+
+def test_reviews_hold_what_they_are_judged_by():
+    """A positive and a negative review have a sentence of that mood; a neutral one has neutral sentences only."""
+    moods = {"positiv": "positive", "negativ": "negative"}
+    for example in examples("text.sentiment"):
+        mood = moods.get(example.answer, example.answer)
+        told = {name.partition("/")[0] for name in example.families["template"].split("+")} - {"sentiment"}
+        assert f"review.{mood}" in told and told <= {f"review.{mood}", "review.neutral"}
+
+
+def test_small_talk_answers_in_the_language_of_the_question():
+    for example in examples("text.smalltalk"):
+        german = any(word in example.answer.split() for word in ("Ich", "ich", "darf", "Gern", "Auf"))
+        assert german == (example.families["language"] == "de")
+
+
+@pytest.mark.parametrize("language", vocabulary.LANGUAGES)
+def test_every_fact_has_enough_wordings(language):
+    """At least 12 training sentences and 8 training questions a fact, and some of each for the other splits."""
+    for domain in grammar(language).domains.values():
+        for fact in domain.facts.values():
+            where = (language, domain.name, fact.name)
+            assert sum(t.wordings() for t in fact.sentences["train"]) >= 12, where
+            asked = [t for (split, _), ts in fact.questions.items() if split == "train" for t in ts]
+            assert sum(t.wordings() for t in asked) >= 8, where
+            for split in SPLITS:
+                assert fact.sentences[split], where
+                for slot in (domain.subject, *fact.slots):
+                    assert fact.questions.get((split, slot)), (*where, slot, split)
+
+
+@pytest.mark.parametrize("language", vocabulary.LANGUAGES)
+def test_every_template_names_slots_that_its_fact_has(language):
+    for domain in grammar(language).domains.values():
+        for fact in domain.facts.values():
+            slots = {domain.subject, *fact.slots}
+            for template in (t for ts in fact.sentences.values() for t in ts):
+                assert {slot for _, slot in g.SLOT.findall(template.text)} == slots, template
+            for (_, asked), templates in fact.questions.items():
+                for template in templates:
+                    used = {slot for _, slot in g.SLOT.findall(template.text)}
+                    assert used and used < slots and asked not in used, template
+
+
+@pytest.mark.parametrize(
+    "line", ["sentence {x}", "s? orphan", "fact job job", "domain people"], ids=["word", "no fact", "no domain", "no subject"]
+)
+def test_a_malformed_grammar_says_its_line(line):
+    with pytest.raises(ValueError, match="line 1"):
+        parse(line, "en")
+
+
+@pytest.mark.parametrize(("file", "word"), [("writing/forms.txt", "form"), ("pages/pages.txt", "page")])
+def test_documents_exist_for_every_split(file, word):
+    for language in vocabulary.LANGUAGES:
+        for split in SPLITS:
+            for form in forms(file, word)[language, split]:
+                rng = generator_for(form.name, split, 0)
+                body, fields = complete(rng, form.wording(rng), language, split)
+                assert len(fields) >= 2 and "{" not in body and "[" not in body
+
+
+def test_every_field_of_a_page_can_be_asked_for():
+    for (language, split), templates in forms("pages/pages.txt", "page").items():
+        for template in templates:
+            for name, kind in g.FIELD.findall(template.text):
+                assert kind in values.KINDS
+                if name and name != "item":
+                    assert wordings(name, language, split, pages.QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [("in  berlin .", "In berlin."), ("", ""), ("a , b", "A, b")],
+    ids=["blanks", "empty", "comma"],
+)
+def test_tidy(raw, expected):
+    assert tidy(raw) == expected
+
+
+def test_articles():
+    lamp = values.Value("Lampe", "f")
+    assert fill("{Der x} und {dem x}", {"x": lamp}) == "Die Lampe und der Lampe"
+    assert fill("{a x}, {a y}", {"x": values.Value("actor"), "y": values.Value("cook")}) == "an actor, a cook"
+
+
+@pytest.mark.parametrize("kind", sorted(values.KINDS))
+@pytest.mark.parametrize("language", vocabulary.LANGUAGES)
+def test_values_are_short_printable_and_varied(kind, language):
+    drawn = {values.KINDS[kind](np.random.default_rng(i), language, "train").text for i in range(200)}
+    assert len(drawn) >= 7
+    assert all(0 < len(value) < 40 and value.isprintable() and value == value.strip() for value in drawn)
+
+
+def test_names_belong_to_one_split():
+    drawn = {split: {vocabulary.invented(np.random.default_rng(i), split) for i in range(300)} for split in SPLITS}
+    assert not drawn["train"] & drawn["heldout"] and not drawn["train"] & drawn["validation"]
+    for name in ("female", "male", "last", "cities"):
+        shares = [len(vocabulary.owned(vocabulary.entries(name), split)) for split in SPLITS]
+        assert min(shares) >= 3 and sum(shares) == len(vocabulary.entries(name))
+
+
+@pytest.mark.parametrize("skill", [skill for skill in skills.skills() if skill.startswith("text.")])
+def test_every_answer_scores_full_marks(skill):
+    for example in examples(skill, "heldout", 20):
+        assert score(example, example.answer) == 1
