@@ -15,7 +15,7 @@ class RouterSettings:
 
     balance: float = 1e-2
     orthogonality: float = 1e-2
-    speed: float = 2e-4
+    speed: float = 1e-3
 
 
 def router_loss(trace: RouterTrace, settings: RouterSettings) -> Tensor | float:

@@ -1,0 +1,134 @@
+"""Trains nano on a GPU machine without network, for the GPU queue. Two steps, both from the repository's root.
+
+1. Where there is a network: `python benchmarks/gpu/train_nano.py pack` writes `.gpu/` (put it into `.git/info/exclude`):
+   the fonts and emoji of `.assets/` as one archive, and the wheels that the machine lacks (espeakng-loader, soxr). All else
+   is there: torch 2.11, transformers 5.17, numpy, pillow, tokenizers, safetensors, fonttools, tensorboard. Training never
+   imports PyAV, pypdfium2 or openpyxl.
+2. There, with `.gpu` carried along: `python3 benchmarks/gpu/train_nano.py train --minutes 27 --stop-after 9`. Every call goes
+   on where the last one stopped (`runs/gpu` on the same machine; on a fresh one give `--init FOLDER` with carried weights).
+   The learning rate has decayed when the total of `--minutes` is up. Further options: `python -m omnie.train --help`.
+
+What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
+`metrics.jsonl`, and `train_nano_gpu.json` (scores, losses, speed) for `benchmarks/results/`.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CARRIED = ROOT / ".gpu"
+SITE = Path("/tmp/omnie-site")
+WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
+PART = 15 << 20
+DEFAULTS = {"out": "runs/gpu", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0}
+
+
+def main() -> int:
+    """Packs or trains; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("verb", choices=["pack", "train"])
+    parser.add_argument("--stop-after", type=float, default=9.0, help="minutes of this call's training")
+    known, rest = parser.parse_known_args()
+    return pack() if known.verb == "pack" else train(known.stop_after, rest)
+
+
+def pack() -> int:
+    """Writes `.gpu/` and says what it weighs: 64 MiB may travel, the repository's own files included."""
+    wheels = CARRIED / "wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(CARRIED / "assets.tar.xz", "w:xz") as archive:
+        archive.add(ROOT / ".assets", ".assets")
+    platforms = [f"--platform=manylinux{name}_x86_64" for name in ("_2_28", "_2_27", "_2_17", "2014", "1")]
+    target = ["--python-version=3.12", "--implementation=cp", "--only-binary=:all:", "--no-deps", *platforms]
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *target, "-d", str(wheels), *WHEELS], check=True)
+    total = sum(path.stat().st_size for path in CARRIED.rglob("*") if path.is_file())
+    print(f"{CARRIED}: {total / 2**20:.1f} MiB")
+    return 0
+
+
+def train(stop_after: float, options: list[str]) -> int:
+    """Trains for `stop_after` minutes or to the end of the schedule, validates, and fills $OUT."""
+    prepare_machine()
+    from omnie.train.__main__ import parser
+    from omnie.train.config import TrainConfig
+    from omnie.train.process import prepare
+
+    prepare()  # before PyTorch is imported
+    given = [text for name, value in DEFAULTS.items() if f"--{name}" not in options for text in (f"--{name}", str(value))]
+    config = TrainConfig(**vars(parser().parse_args([*given, *options])))
+    from omnie.train.trainer import train as run
+
+    timer = threading.Timer(60 * stop_after, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
+    result = run(config)
+    timer.cancel()
+    report(config.out, result, options)
+    return 0
+
+
+def prepare_machine() -> None:
+    """Unpacks what was carried, where it is not in place already."""
+    sys.path.insert(0, str(ROOT / "src"))
+    if not (ROOT / ".assets").exists():
+        with tarfile.open(CARRIED / "assets.tar.xz") as archive:
+            archive.extractall(ROOT, filter="data")
+    if not SITE.exists() and not all(importlib.util.find_spec(name) for name in ("espeakng_loader", "soxr")):
+        wheels = [str(path) for path in (CARRIED / "wheels").glob("*.whl")]
+        flags = ["-q", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--target", str(SITE)]
+        subprocess.run([sys.executable, "-m", "pip", "install", *flags, *wheels], check=True)
+    sys.path.append(str(SITE))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(SITE)])  # for the data workers
+
+
+def report(run: Path, result, options: list[str]) -> None:
+    """The weights in parts, the curves and the figures, into $OUT (the run's folder where that is not set)."""
+    import torch
+
+    from omnie.train.model import load
+    from omnie.train.validate import validate
+
+    out = Path(os.environ.get("OUT", run / "out"))
+    out.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scores = validate(load(run / "model").to(device), None, cases=6)
+    facts = {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "options": options,
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "seconds": round(result.seconds, 1),
+        "tokens_per_second": round(result.tokens / result.seconds, 1),
+        "finished": result.finished,
+        "losses": result.losses,
+        "validation": scores,
+    }
+    (out / "train_nano_gpu.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    for name in (run / "model" / "config.json", run / "metrics.jsonl"):
+        shutil.copy(name, out)
+    split(run / "model" / "model.safetensors", out)
+    print(json.dumps(facts))
+
+
+def split(path: Path, out: Path, size: int = PART) -> list[Path]:
+    """Writes a file as `NAME.00`, `NAME.01`, ... of at most `size` bytes; `cat NAME.*` joins them."""
+    parts = []
+    with path.open("rb") as source:
+        while block := source.read(size):
+            parts.append(out / f"{path.name}.{len(parts):02d}")
+            parts[-1].write_bytes(block)
+    return parts
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
