@@ -48,6 +48,21 @@ def test_most_questions_have_a_rival_of_the_same_relation():
     assert rivals == N
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "names", "expected"),
+    [
+        ("Anna", "Anna Keller", True, True),
+        ("Ms Keller", "Anna Keller", True, True),
+        ("Ms Keller", "Ms Fox", True, False),
+        ("2 May", "2 May 2024", False, True),
+        ("2 May", "3 May", False, False),
+        ("4", "14", False, False),
+    ],
+)
+def test_values_that_could_be_confused(one, other, names, expected):
+    assert text_qa.alike(one, other, names) == text_qa.alike(other, one, names) == expected
+
+
 def test_a_silent_passage_is_answered_with_the_refusal():
     """What is asked in `text.unknown` is a pair of subject and relation that the passage does not tell."""
     for example in examples("text.unknown"):

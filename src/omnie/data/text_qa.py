@@ -11,7 +11,7 @@ import numpy as np
 from omnie.data.example import Example, Generator, Split
 from omnie.data.writing.grammar import Domain, Fact, Template, broken, fill, grammar, tidy
 from omnie.data.writing.values import KINDS, Value
-from omnie.data.writing.vocabulary import LANGUAGES, pick
+from omnie.data.writing.vocabulary import COMPANY_FORMS, LANGUAGES, pick
 from omnie.messages import text
 
 UNKNOWN = {"en": "I cannot tell from this.", "de": "Das geht daraus nicht hervor."}
@@ -21,6 +21,8 @@ PRONOUNS = {
     ("de", "f"): "Sie",
     ("de", "m"): "Er",
 }
+TITLES = {"Ms", "Mr", "Frau", "Dr."} | {word for forms in COMPANY_FORMS.values() for form in forms for word in form.split()}
+"""Words of names that many share."""
 
 
 @dataclass
@@ -35,10 +37,10 @@ class Passage:
     templates: set[str] = field(default_factory=set)
 
     def draw(self, rng: np.random.Generator, kind: str) -> Value:
-        """A value that this passage has not used yet."""
+        """A value that this passage has not used yet, and that cannot be taken for one that it has used."""
         while True:
             value = KINDS[kind](rng, self.language, self.split)
-            if value.text not in self.used:
+            if not any(alike(value.text, used, kind in ("person", "company")) for used in self.used):
                 self.used.add(value.text)
                 return value
 
@@ -46,6 +48,12 @@ class Passage:
         """Note that `fact` holds of `subject`, with fresh values."""
         values = {self.domain.subject: subject} | {slot: self.draw(rng, slot) for slot in fact.slots}
         self.told.append((fact, agreeing(values)))
+
+
+def alike(one: str, other: str, names: bool) -> bool:
+    """Could one be meant by the other: "2 May" by "2 May 2024", and of names "Ms Keller" by "Anna Keller"?"""
+    a, b = set(one.split()), set(other.split())
+    return a <= b or b <= a or (names and bool((a & b) - TITLES))
 
 
 def agreeing(values: dict[str, Value]) -> dict[str, Value]:
