@@ -92,7 +92,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     load(png(8, 8))
     gc.collect()
-    before = descriptors(), children(), set(os.listdir("/dev/shm"))
+    before = descriptors(), children()
     load(png(8, 8))
     for reference in (b"\0", "missing", slow_picture()):
         with pytest.raises(MediaError):
@@ -100,7 +100,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     start(slow_picture()).cancel()
     start(slow_picture())  # dropped
     gc.collect()
-    assert (descriptors(), children(), set(os.listdir("/dev/shm"))) == before
+    assert (descriptors(), children()) == before
     assert os.listdir(tmp_path) == []
 
 
@@ -119,8 +119,8 @@ def test_cancelled():
 
 
 def test_time_limit():
-    with pytest.raises(MediaError, match="takes too long to decode.*allowed: 0.05 s"):
-        load(png(8, 8), limits=Limits(decode_seconds=0.05))
+    with pytest.raises(MediaError, match="takes too long to decode.*allowed: 0.01 s"):
+        load(png(8, 8), limits=Limits(decode_seconds=0.01))
 
 
 def test_memory_limit():

@@ -57,7 +57,7 @@ def decode_track(container: Any, kind: Kind, limits: Limits, origin: float | Non
     Raises:
         MediaError: as `decode`.
     """
-    track = container.streams.best("audio")
+    track = container.streams.best("audio") or container.streams.audio[0]
     claimed = claimed_seconds(container, track)
     check_seconds(claimed, limits)
     check_codec(track, "the sound track of " + kind.title if origin is not None else kind.title)

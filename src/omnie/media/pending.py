@@ -5,11 +5,14 @@ behind. No decoder is imported here.
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +125,7 @@ class _Child:
     def __init__(self, sources: list[Source], limits: Limits, audio: bool):
         self.limits, self.names = limits, [source.name for source in sources]
         self.outcome: list[Media | MediaError] | None = None
+        self.lock = threading.Lock()  # several threads may wait for files of one child
         self.output = anonymous_file("omnie-result")
         try:
             self.process = _spawn([self.output, *(source.descriptor for source in sources)])
@@ -137,15 +141,16 @@ class _Child:
             "sources": [[source.descriptor, source.name, source.size] for source in sources],
         }
         with contextlib.suppress(BrokenPipeError):  # a child that is already gone says why by how it ended
-            _stdin(self.process).write(json.dumps(job).encode() + b"\n")
-            _stdin(self.process).flush()
+            _pipe(self.process.stdin).write(json.dumps(job).encode() + b"\n")
+            _pipe(self.process.stdin).flush()
 
     def result(self, index: int) -> Media:
-        if self.outcome is None:
-            try:
-                self.outcome = self._wait()
-            finally:
-                self.close()
+        with self.lock:
+            if self.outcome is None:
+                try:
+                    self.outcome = self._wait()
+                finally:
+                    self.close()
         outcome = self.outcome[index]
         if isinstance(outcome, MediaError):
             raise outcome
@@ -155,15 +160,18 @@ class _Child:
         if not self.close.alive:
             cancelled = self._failure("the decoding was cancelled", "a decoding that is waited for", "start it again")
             return [cancelled] * len(self.names)
-        try:
-            status = self.process.wait(self.limits.decode_seconds * len(self.names) + _GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            status = -signal.SIGALRM
+        # The end of its output is the end of the child; waiting for that, unlike for the process, does not poll.
+        poll = select.poll()
+        poll.register(_pipe(self.process.stdout))
+        if not poll.poll(1000 * (self.limits.decode_seconds * len(self.names) + _GRACE_SECONDS)):
+            return [self._died(-signal.SIGALRM)] * len(self.names)
+        status = self.process.wait()
         if status != 0:
             return [self._died(status)] * len(self.names)
         from omnie.media.wire import Reader
 
         try:
+            _seal(self.output)
             reader = Reader(self.output)
             return [reader.result(index) for index in range(len(self.names))]
         except (ValueError, KeyError, TypeError, IndexError, OSError, RecursionError):
@@ -190,7 +198,7 @@ def _spawn(descriptors: list[int]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "omnie.media.child"],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pass_fds=descriptors,
         env={**os.environ, **extra},
@@ -198,14 +206,21 @@ def _spawn(descriptors: list[int]) -> "subprocess.Popen[bytes]":
     )
 
 
-def _stdin(process: "subprocess.Popen[bytes]") -> IO[bytes]:
-    assert process.stdin is not None
-    return process.stdin
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _seal(descriptor: int) -> None:
+    """From here on nobody, whatever the child may have left running, can change what is about to be read."""
+    if hasattr(fcntl, "F_ADD_SEALS"):
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
 
 
 def _end(process: "subprocess.Popen[bytes]", output: int) -> None:
     process.kill()
     with contextlib.suppress(BrokenPipeError):
-        _stdin(process).close()
+        _pipe(process.stdin).close()
+    _pipe(process.stdout).close()
     process.wait()
     os.close(output)
