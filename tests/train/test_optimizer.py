@@ -68,7 +68,7 @@ def test_clipping_scales_the_whole_gradient() -> None:
     optimizer = Optimizer([("a", a), ("b", b)], OptimizerSettings(clip=1.0))
     a.grad, b.grad = torch.full((2,), 30.0), torch.full((2,), 40.0)
     assert optimizer.step() == pytest.approx(50 * 2**0.5)
-    first = torch.cat(optimizer.groups[0].first)
+    first = torch.cat(optimizer.first)
     assert first.norm().item() == pytest.approx(0.1, rel=1e-3)  # (1 - beta1) of a gradient of norm 1
 
 

@@ -64,10 +64,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path) -> None:
     first = Trainer(config(tmp_path / "split"))
     stream = Stream()
     for _ in range(3):
-        first.step(stream)
+        first.step(stream, first.schedule.rate(first.steps, 0.0))
     first.save(stream)
     second = Trainer(config(tmp_path / "split"))
-    place = second.restore(state.checkpoints(tmp_path / "split")[-1])
+    (place,) = second.restore(state.checkpoints(tmp_path / "split")[-1])
     assert second.steps == 3
     assert run(second, Stream(place)) == pytest.approx(whole, rel=1e-6)
 
@@ -95,9 +95,9 @@ def test_infinite_gradients_are_skipped_and_then_end_the_run(tmp_path) -> None:
         trainer.model.lm_head.weight[5, 0] = float("nan")
     with RunLog(tmp_path) as log:
         for _ in range(PATIENCE - 1):
-            trainer.step(stream, log)
+            trainer.step(stream, log=log)
         with pytest.raises(TrainingError):
-            trainer.step(stream, log)
+            trainer.step(stream, log=log)
 
 
 def test_every_parameter_of_the_used_modalities_gets_a_gradient(tmp_path) -> None:

@@ -28,9 +28,10 @@ class TrainConfig:
     clip: Annotated[float, "Largest global gradient norm."] = 1.0
     alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
-    workers: Annotated[int, "Processes that make data."] = 1
+    workers: Annotated[int, "Processes that make data, for each training process."] = 1
     nice: Annotated[int, "By how much the data processes' priority is lowered."] = 0
-    threads: Annotated[int | None, "Threads of the trainer on a CPU; else PyTorch's choice."] = None
+    processes: Annotated[int, "Training processes on a CPU, each with its own batches, sharing the optimiser's work."] = 1
+    threads: Annotated[int | None, "Threads of each training process on a CPU; else PyTorch's choice."] = None
     device: Annotated[str, "auto takes a GPU if there is one."] = "auto"
     dtype: Annotated[str, "Of weights and activations: bfloat16 or float32."] = "bfloat16"
     checkpointing: Annotated[bool, "Recompute activations in the backward pass instead of keeping them."] = False
@@ -43,7 +44,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.minutes and not self.steps:
             raise OptionError("the run has no end", allowed="minutes or steps", hint="give --minutes 60")
-        for name in ("rows", "row", "accumulate", "workers"):
+        for name in ("rows", "row", "accumulate", "workers", "processes"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
         if self.dtype not in ("bfloat16", "float32"):

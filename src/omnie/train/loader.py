@@ -11,8 +11,8 @@ import pickle
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -42,7 +42,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """How much the loader makes. `rows` x `length` tokens a batch; `workers` processes; `nice` lowers their priority."""
+    """How much the loader makes. `rows` x `length` tokens a batch; `workers` processes; `nice` lowers their priority.
+
+    `shard` is (which, of how many) loaders that share one stream. `start` is the first index of a fresh stream.
+    """
 
     rows: int = 8
     length: int = 512
@@ -50,6 +53,12 @@ class LoaderSettings:
     pool: int = 64
     nice: int = 0
     start: int = 0
+    shard: tuple[int, int] = (0, 1)
+
+    @property
+    def stride(self) -> int:
+        """Workers of all loaders."""
+        return self.workers * self.shard[1]
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Loader:
     Args:
         build: Called once in every worker; returns its `Source`. Must be picklable (a module's function or a `partial`).
         settings: Sizes.
-        state: What `Loader.state` returned, to go on from there.
+        state: What `Loader.state` returned, to go on from there; of a loader with equal workers and shard.
 
     Raises:
         LoaderError: from `next` when a worker raised or died.
@@ -93,7 +102,8 @@ class Loader:
     @property
     def state(self) -> dict[str, Any]:
         """Where the stream stands after the last batch that `next` returned; JSON-able."""
-        return {"workers": len(self._workers), "turn": self._turn, "states": list(self._states)}
+        shape = {"workers": self.settings.workers, "shard": list(self.settings.shard)}
+        return shape | {"turn": self._turn, "states": list(self._states)}
 
     @property
     def waiting(self) -> int:
@@ -129,11 +139,21 @@ class Loader:
 
 
 def _start_states(settings: LoaderSettings, state: Mapping[str, Any] | None) -> tuple[list[dict], int]:
-    if state and state["workers"] == settings.workers:
+    if state:
         return list(state["states"]), state["turn"]
-    # Another number of workers shards the stream differently: begin after everything that was ever begun.
-    start = max((s["next"] for s in state["states"]), default=0) if state else settings.start
-    return [{"next": start + index, "pending": [], "dropped": 0} for index in range(settings.workers)], 0
+    first = settings.start + settings.shard[0] * settings.workers
+    return [{"next": first + index, "pending": [], "dropped": 0} for index in range(settings.workers)], 0
+
+
+def resume(settings: LoaderSettings, states: Sequence[Mapping[str, Any]]) -> tuple[LoaderSettings, Mapping[str, Any] | None]:
+    """Where a loader goes on, given the states of all loaders of the stream.
+
+    Its own state if the stream was divided as it is now; else a fresh stream that begins after everything ever begun.
+    """
+    own = [s for s in states if s["workers"] == settings.workers and list(s["shard"]) == list(settings.shard)]
+    if own:
+        return settings, own[0]
+    return replace(settings, start=max((worker["next"] for s in states for worker in s["states"]), default=0)), None
 
 
 @contextlib.contextmanager
@@ -185,7 +205,7 @@ def batches(source: Source, settings: LoaderSettings, state: dict, progress: Cal
 
     Args:
         source: Makes samples.
-        settings: Sizes; `settings.workers` is the stride of the stream.
+        settings: Sizes; `settings.stride` is the stride of the stream.
         state: `next` (index into the stream), `pending` (keys in the pool, oldest first), `dropped`.
         progress: Asked for every sample.
 
@@ -199,7 +219,7 @@ def batches(source: Source, settings: LoaderSettings, state: dict, progress: Cal
     while True:
         while not packer.ready:
             packer.add(source.make(source.pick(following, progress())))
-            following += settings.workers
+            following += settings.stride
         rows = packer.take()
         after = {"next": following, "pending": [list(s.key) for s in packer.pool], "dropped": packer.dropped}
         yield collate(rows, settings.length, after)

@@ -5,13 +5,16 @@ section 2.2) so that its RMS is that of AdamW and both share one learning rate. 
 the model's own rule moves it.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from omnie.train.team import Team
 
 NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
@@ -33,17 +36,6 @@ class OptimizerSettings:
     clip: float = 1.0
 
 
-@dataclass
-class _Group:
-    """Parameters with equal treatment: `shape` is None for AdamW, else the matrix shape that Muon stacks."""
-
-    kind: str
-    parameters: list[nn.Parameter] = field(default_factory=list)
-    masters: list[Tensor] = field(default_factory=list)
-    first: list[Tensor] = field(default_factory=list)
-    second: list[Tensor] = field(default_factory=list)
-
-
 class Optimizer:
     """Steps a model's parameters from their `.grad`.
 
@@ -52,25 +44,27 @@ class Optimizer:
     Args:
         named: (name, parameter) pairs, as `model.named_parameters()` gives them (tied ones once).
         settings: Rates.
+        team: Shares the work among processes; alone by default.
     """
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings):
-        self.settings = settings
-        self.steps = 0
-        self.names: dict[int, str] = {}
-        groups: dict[str, _Group] = defaultdict(lambda: _Group(""))
-        for name, parameter in named:
-            if parameter.requires_grad:
-                self.names[id(parameter)] = name
-                kind = kind_of(name, parameter)
-                group = groups[kind if kind != "muon" else f"muon{tuple(parameter.shape)}{parameter.device}"]
-                group.kind = kind
-                group.parameters.append(parameter)
-        self.groups = list(groups.values())
-        for group in self.groups:
-            group.masters = [p.data if p.dtype == torch.float32 else p.data.float() for p in group.parameters]
-            group.first = [torch.zeros_like(master) for master in group.masters]
-            group.second = [torch.zeros_like(m) for m in group.masters] if group.kind != "muon" else []
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings, team: Team | None = None):
+        pairs = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+        self.settings, self.team, self.steps = settings, team or Team(), 0
+        self.names, self.parameters = [name for name, _ in pairs], [parameter for _, parameter in pairs]
+        self.groups = _groups(pairs)
+        self._masters = [p.data.new_empty(0) if p.dtype == torch.float32 else p.data.float() for p in self.parameters]
+        self.first = [torch.zeros_like(p.data, dtype=torch.float32) for p in self.parameters]
+        muon = {n for kind, members in self.groups for n in members if kind == "muon"}
+        self.second = [x.new_empty(0) if n in muon else torch.zeros_like(x) for n, x in enumerate(self.first)]
+
+    def share(self, buffers: Iterable[Tensor]) -> None:
+        """Moves everything that the team's processes have in common into shared memory; before they are forked."""
+        self.team.share(self.parameters, [self._masters, self.first, self.second], buffers)
+
+    def master(self, index: int) -> Tensor:
+        """The float32 weights of parameter `index`."""
+        parameter = self.parameters[index]
+        return parameter.data if parameter.dtype == torch.float32 else self._masters[index]
 
     @torch.no_grad()
     def step(self, rate: float = 1.0) -> float:
@@ -82,32 +76,29 @@ class Optimizer:
         Returns:
             The gradients' global norm before clipping. When it is not finite nothing was changed.
         """
-        grads = {id(p): p.grad for group in self.groups for p in group.parameters if p.grad is not None}
-        norm = float(torch.nn.utils.get_total_norm(grads.values())) if grads else 0.0
-        if norm != norm or norm in (float("inf"), float("-inf")):
+        grads = self.team.average(self.parameters)
+        norm = self.team.norm(float(torch.nn.utils.get_total_norm(grads.values())) ** 2 if grads else 0.0)
+        if not math.isfinite(norm):
             return norm
         scale = min(1.0, self.settings.clip / (norm + 1e-6))
         self.steps += 1
-        for group in self.groups:
-            present = [n for n, p in enumerate(group.parameters) if id(p) in grads]
+        for kind, members in self.groups:
+            present = [n for n in members if n in grads]
             if present:
-                self._update(group, present, [grads[id(group.parameters[n])] for n in present], scale, rate)
+                self._update(kind, present, [grads[n].float() for n in present], scale, rate)
         return norm
 
-    def _update(self, group: _Group, present: list[int], grads: list[Tensor], scale: float, rate: float) -> None:
-        masters = [group.masters[n] for n in present]
-        grads = [grad.float() for grad in grads]
+    def _update(self, kind: str, members: list[int], grads: list[Tensor], scale: float, rate: float) -> None:
+        masters, first = [self.master(n) for n in members], [self.first[n] for n in members]
         if scale < 1.0:
-            torch._foreach_mul_(grads, scale)
-        first = [group.first[n] for n in present]
-        if group.kind == "muon":
+            grads = torch._foreach_mul(grads, scale)
+        if kind == "muon":
             self._muon(masters, grads, first, rate)
         else:
-            self._adamw(masters, grads, first, [group.second[n] for n in present], rate, group.kind == "adamw")
-        parameters = [group.parameters[n] for n in present]
-        low = [(p.data, m) for p, m in zip(parameters, masters, strict=True) if p.dtype != torch.float32]
+            self._adamw(masters, grads, first, [self.second[n] for n in members], rate, kind == "adamw")
+        low = [n for n in members if self.parameters[n].dtype != torch.float32]
         if low:
-            torch._foreach_copy_([p for p, _ in low], [m for _, m in low])
+            torch._foreach_copy_([self.parameters[n].data for n in low], [self._masters[n] for n in low])
 
     def _adamw(self, masters: list, grads: list, first: list, second: list, rate: float, decays: bool) -> None:
         s = self.settings
@@ -120,7 +111,7 @@ class Optimizer:
     def _muon(self, masters: list, grads: list, first: list, rate: float) -> None:
         s = self.settings
         torch._foreach_lerp_(first, grads, 1 - s.momentum)
-        torch._foreach_lerp_(grads, first, s.momentum)  # Nesterov
+        grads = torch._foreach_lerp(grads, first, s.momentum)  # Nesterov
         rows, columns = masters[0].shape[-2:]
         stack = torch.stack([grad.bfloat16() for grad in grads]).view(-1, rows, columns)
         updates = orthogonalize(stack).view(len(grads), *masters[0].shape).unbind()
@@ -130,19 +121,16 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Drops the gradients; autograd then writes new ones instead of adding to old ones."""
-        for group in self.groups:
-            for parameter in group.parameters:
-                parameter.grad = None
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything by parameter name: `master/NAME`, `first/NAME`, `second/NAME`, and `steps`."""
+        """Everything by parameter name: `master/NAME`, `first/NAME`, `second/NAME` (not of Muon's), and `steps`."""
         state = {"steps": torch.tensor(self.steps)}
-        for group in self.groups:
-            for n, parameter in enumerate(group.parameters):
-                name = self.names[id(parameter)]
-                state[f"master/{name}"], state[f"first/{name}"] = group.masters[n], group.first[n]
-                if group.second:
-                    state[f"second/{name}"] = group.second[n]
+        for n, name in enumerate(self.names):
+            state[f"master/{name}"], state[f"first/{name}"] = self.master(n), self.first[n]
+            if self.second[n].numel():
+                state[f"second/{name}"] = self.second[n]
         return state
 
     @torch.no_grad()
@@ -152,9 +140,17 @@ class Optimizer:
         for key, tensor in self.state_dict().items():
             if key != "steps":
                 tensor.copy_(state[key])
-        for group in self.groups:
-            for parameter, master in zip(group.parameters, group.masters, strict=True):
-                parameter.data.copy_(master)
+        for n, parameter in enumerate(self.parameters):
+            parameter.data.copy_(self.master(n))
+
+
+def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, list[int]]]:
+    """(kind, indices) of the parameters that are updated together: Muon's by shape, so that they stack."""
+    groups: dict[tuple, list[int]] = defaultdict(list)
+    for n, (name, parameter) in enumerate(pairs):
+        kind = kind_of(name, parameter)
+        groups[(kind, *(parameter.shape if kind == "muon" else ()))].append(n)
+    return [(key[0], members) for key, members in groups.items()]
 
 
 def kind_of(name: str, parameter: Tensor) -> str:

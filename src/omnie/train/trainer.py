@@ -20,7 +20,7 @@ from omnie.model.omni import OmniOutput
 from omnie.train import state
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.feed import Step, to_device
-from omnie.train.loader import Loader, LoaderSettings, Source
+from omnie.train.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.log import RunLog
 from omnie.train.losses import AlignmentHeads, cross_entropy
 from omnie.train.model import build, export
@@ -29,6 +29,7 @@ from omnie.train.process import prepare
 from omnie.train.routers import RouterSettings, correct_biases, imbalance, router_loss
 from omnie.train.schedule import Schedule
 from omnie.train.source import default_source
+from omnie.train.team import STATE, STEP, STOP, Team
 from omnie.train.validate import validate
 
 PATIENCE = 5
@@ -58,11 +59,29 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
         torch.set_num_threads(config.threads)
     trainer = Trainer(config, began)
     found = state.checkpoints(config.out)
-    place = trainer.restore(found[-1]) if found else None
-    settings = LoaderSettings(config.rows, config.row, config.workers, nice=config.nice)
+    places = trainer.restore(found[-1]) if found else []
     source = source or partial(default_source, config.processor, config.mix, config.seed)
-    with RunLog(config.out) as log, Loader(source, settings, place) as loader, _stop_on_signal(trainer):
+    make = partial(_loader, config, source, places)
+    trainer.optimizer.share(trainer.model.buffers())
+    team, follow = trainer.team, partial(_follow, trainer, make)
+    with _stop_on_signal(trainer), team.forked(follow), RunLog(config.out) as log, make(team) as loader:
         return trainer.run(loader, log)
+
+
+def _loader(config: TrainConfig, source: Callable[[], Source], places: list[dict], team: Team) -> Loader:
+    settings = LoaderSettings(config.rows, config.row, config.workers, nice=config.nice, shard=(team.rank, team.size))
+    return Loader(source, *resume(settings, places))
+
+
+def _follow(trainer: "Trainer", make: Callable[[Team], Loader], team: Team, pipe: Any) -> None:
+    """What a process does that does not lead: steps as ordered."""
+    with make(team) as loader:
+        while (order := team.await_order())[0] != STOP:
+            if order[0] == STATE:
+                pipe.send(loader.state)
+            else:
+                loader.progress(trainer.progress)
+                trainer.step(loader, order[1])
 
 
 class Trainer:
@@ -84,10 +103,11 @@ class Trainer:
         rates = OptimizerSettings(
             muon=config.lr, adamw=config.lr * config.lr_other, decay=config.weight_decay, clip=config.clip
         )
-        self.optimizer = Optimizer(named, rates)
+        self.team = Team(config.processes)
+        self.optimizer = Optimizer(named, rates, self.team)
         self.schedule = Schedule(config.steps, config.minutes, config.warmup, config.decay)
         self.routers = RouterSettings()
-        self.steps, self.tokens, self.before, self.failures = 0, 0, 0.0, 0
+        self.steps, self.before, self.failures = 0, 0.0, 0
         self.began = began or time.monotonic()
         self.stopping = False
         self.meter = Meter()
@@ -110,7 +130,9 @@ class Trainer:
         """Steps until the end; saves, validates and logs on the way."""
         config, saved, validated, scores = self.config, time.monotonic(), time.monotonic(), {}
         while not self.schedule.done(self.steps, self.seconds) and not self.stopping:
-            self.step(loader, log)
+            rate = self.schedule.rate(self.steps, self.seconds)
+            self.team.order(STEP, rate)
+            self.step(loader, rate, log)
             loader.progress(self.progress)
             self._report(loader, log)
             if time.monotonic() - saved >= 60 * config.save_minutes:
@@ -123,11 +145,10 @@ class Trainer:
         finished = not self.stopping
         if finished and config.eval_minutes:
             scores = self._validate(log)
-        return TrainResult(self.steps, self.tokens, self.seconds, finished, self.meter.skill_losses(), scores)
+        return TrainResult(self.steps, self.team.tokens, self.seconds, finished, self.meter.skill_losses(), scores)
 
-    def step(self, loader: Loader, log: RunLog | None = None) -> None:
-        """One optimiser step over `accumulate` batches."""
-        rate = self.schedule.rate(self.steps, self.seconds)
+    def step(self, loader: Loader, rate: float = 1.0, log: RunLog | None = None) -> None:
+        """One optimiser step over `accumulate` batches of every process, at the schedule's `rate`."""
         traces = []
         for _ in range(self.config.accumulate):
             with self.meter.time("wait"):
@@ -139,12 +160,12 @@ class Trainer:
             with self.meter.time("backward"):
                 (loss / self.config.accumulate).backward()
             self.meter.batch(step)
-            self.tokens += step.tokens
+            self.team.count(step.tokens)
             traces.append(trace)
         with self.meter.time("optimizer"):
             norm = self.optimizer.step(rate)
             self.optimizer.zero_grad()
-            for trace in traces:
+            for trace in traces if self.team.rank == 0 else ():
                 correct_biases(self.model, trace, self.routers)
         self.steps += 1
         self.meter.note(norm=norm, rate=rate)
@@ -185,21 +206,23 @@ class Trainer:
         """A resumable checkpoint and the weights as a model folder."""
         tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         tensors |= {f"buffer/{name}": tensor for name, tensor in self.model.named_buffers()}
-        facts = {"step": self.steps, "tokens": self.tokens, "seconds": self.seconds, "loader": loader.state}
+        facts = {"step": self.steps, "tokens": self.team.tokens, "seconds": self.seconds}
+        facts["loaders"] = [loader.state, *self.team.states()]
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
         export(self.model, self.config.out / "model", self.config.processor)
         return folder
 
-    def restore(self, folder: Path) -> dict[str, Any]:
-        """Goes back to a checkpoint; returns the loader's state."""
+    def restore(self, folder: Path) -> list[dict[str, Any]]:
+        """Goes back to a checkpoint; returns the states of the processes' loaders."""
         tensors, facts = state.load(folder)
         prefix = "optimizer/"
         self.optimizer.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         for name, buffer in self.model.named_buffers():
             buffer.copy_(tensors[f"buffer/{name}"])
-        self.steps, self.tokens, self.before = facts["step"], facts["tokens"], facts["seconds"]
-        return facts["loader"]
+        self.steps, self.before = facts["step"], facts["seconds"]
+        self.team.count(facts["tokens"])
+        return facts["loaders"]
 
     def _validate(self, log: RunLog) -> dict[str, float]:
         scores = validate(self.model, self.config.processor, self.config.eval_cases)
@@ -210,7 +233,9 @@ class Trainer:
     def _report(self, loader: Loader, log: RunLog) -> None:
         if self.meter.age < log.every:
             return
-        values = self.meter.flush() | {"data/waiting": loader.waiting, "data/dropped": loader.dropped, "tokens": self.tokens}
+        values = self.meter.flush() | {"data/waiting": loader.waiting, "data/dropped": loader.dropped}
+        values["tokens"] = self.team.tokens
+        values["tokens/s"] *= self.team.size  # the meter has this process's batches only
         log.scalars(self.steps, values | {"progress": self.progress, "seconds": self.seconds})
         shares = " ".join(f"{name[6:]} {value:.0%}" for name, value in values.items() if name.startswith("share/"))
         text = f"step {self.steps}  loss {values['loss']:.3f}  {values['tokens/s']:.0f} tokens/s  {shares}"
