@@ -1,7 +1,7 @@
 """Run by `test_team.py` in a process of its own (forking needs one that has not run a backward pass): prints what it finds.
 
-`python team_law.py equal FOLDER`: four steps of two processes, then the same batches in one process with two batches a step; the distance of
-the weights as a share of the way that they went, and the tokens of both.
+`python team_law.py equal FOLDER`: four steps of two processes, then the same batches in one process with two batches a step;
+prints the distance of the weights as a share of the way that they went, and the tokens of both.
 `python team_law.py death FOLDER`: the second process is killed; prints the error.
 """
 
