@@ -17,6 +17,7 @@ from omnie.inputs import MEL_BINS, MEL_PER_TOKEN
 from omnie.model.config import AudioArchitecture
 from omnie.model.rope import Turns, rotate, sequence_angles, turns
 from omnie.model.vision import Mlp
+from omnie.ops.attention.cpu import attention as cpu_attention
 
 MEL_PER_FRAME = 4
 """Log-mel frames per frame of the transformer."""
@@ -148,6 +149,8 @@ class CausalConv(nn.Module):
 def block_mask(valid_AS: Tensor, width: int, continued: bool) -> Tensor:
     """Which keys a block's frames may attend to: bool [A * blocks, 1, 1, 2 * width], the block before, then the block itself."""
     blocks = valid_AS.unflatten(1, (-1, width))
+    if blocks.shape[1] == 1 and not continued:
+        return blocks[:, None]  # every recording has at least one frame in its only block
     before = F.pad(blocks[:, :-1], (0, 0, 1, 0), value=False)
     # Padding only ever follows a recording's end, so a carried block is whole for every recording that reaches this piece.
     before[:, 0] = continued
@@ -177,12 +180,16 @@ class Block(nn.Module):
         q, k = rotate(q, angles), rotate(k, angles)
         q, k, v = (t.unflatten(1, (-1, width)).transpose(2, 3) for t in (q, k, v))  # [A, blocks, N, width, H]
         keys, values = _with_block_before(k, past and past[0]), _with_block_before(v, past and past[1])
-        y = F.scaled_dot_product_attention(q.flatten(0, 1), keys, values, attn_mask=mask)
+        training_on_cpu = torch.is_grad_enabled() and x.device.type == "cpu"
+        attend = cpu_attention if training_on_cpu else F.scaled_dot_product_attention
+        y = attend(q.flatten(0, 1), keys, values, mask)
         x = x + self.proj(y.transpose(1, 2).flatten(2).view(x.shape))
         return x + self.mlp(self.norm2(x)), (k[:, -1], v[:, -1])
 
 
 def _with_block_before(x: Tensor, before: Tensor | None) -> Tensor:
-    """Each block's frames after those of the block before it: [A * blocks, N, 2 * width, H]."""
+    """Each block's frames after those of the block before it: [A * blocks, N, 2 * width, H]; a lone block stays alone."""
+    if before is None and x.shape[1] == 1:
+        return x.flatten(0, 1)
     first = torch.zeros_like(x[:, :1]) if before is None else before[:, None]
     return torch.cat([torch.cat([first, x[:, :-1]], dim=1), x], dim=3).flatten(0, 1)

@@ -1,16 +1,26 @@
-"""`experts` for many rows: rows are sorted by expert into slots of equal number, then multiplied in two batched products.
+"""`experts` for many rows: rows are sorted by expert into tiles of equal height, then multiplied in batched products.
 
-Layout: slot (e, c) of [E, C, D] holds the c-th row that chose expert e; C is the largest load. Unused slots carry weight zero.
-Every move between tokens and slots is a gather, in both directions and in both passes, because a scattered add is several
-times slower than a gather on a CPU: each token knows its K slots, so summing over them is an `embedding_bag`.
+Layout: an expert with n rows gets ceil(n / R) tiles of R slots; tile g multiplies with a copy of its expert's weights. However
+unevenly the router chooses, at most R - 1 slots an expert are empty; they carry weight zero. Every move between tokens and slots
+is a gather, in both directions and in both passes, because a scattered add is several times slower than a gather on a CPU: each
+token knows its K slots, so summing over them is an `embedding_bag`.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROW_MULTIPLE = 16
-"""Slots per expert are rounded up to the height of an AMX tile."""
+
+class Tiles(NamedTuple):
+    """Where each choice goes: `slot_TK` the slot of each choice; `token_S` the token in each slot (0 in empty ones);
+    `expert_G` the expert of each tile; `height` slots per tile."""
+
+    slot_TK: Tensor
+    token_S: Tensor
+    expert_G: Tensor
+    height: int
 
 
 class _TokensToSlots(torch.autograd.Function):
@@ -41,34 +51,33 @@ class _SlotsToTokens(torch.autograd.Function):
         return grad_TD.contiguous().index_select(0, token_S), None, None
 
 
-def slots(index_TK: Tensor, experts: int) -> tuple[Tensor, Tensor, int]:
-    """Where each choice goes.
-
-    Returns:
-        slot_TK (the slot of each choice), token_S (the token in each slot; 0 in unused slots), C (slots per expert).
-    """
+def tiles(index_TK: Tensor, experts: int) -> Tiles:
+    """Sorts choices by expert. The height is about half of the mean load: few empty slots, few copies of weights."""
     tokens, chosen = index_TK.shape
     choice = index_TK.reshape(-1)
+    height = min(128, max(16, 1 << max(0, (2 * len(choice) // (3 * experts)).bit_length() - 1)))
     load_E = torch.bincount(choice, minlength=experts)
-    capacity = -(-int(load_E.max()) // ROW_MULTIPLE) * ROW_MULTIPLE
+    tiles_E = (load_E + height - 1) // height
     order = torch.argsort(choice, stable=True)
-    rank = torch.arange(len(choice), device=choice.device) - (load_E.cumsum(0) - load_E).index_select(0, choice[order])
-    slot_sorted = choice[order] * capacity + rank
+    # A choice's slot: where its expert's tiles begin, plus its rank among the expert's choices.
+    shift_E = (tiles_E.cumsum(0) - tiles_E) * height - (load_E.cumsum(0) - load_E)
+    slot_sorted = torch.arange(len(choice), device=choice.device) + shift_E.index_select(0, choice[order])
+    expert_G = torch.repeat_interleave(torch.arange(experts, device=choice.device), tiles_E)
     slot = torch.empty_like(choice).scatter_(0, order, slot_sorted)
-    token_S = choice.new_zeros(experts * capacity).scatter_(0, slot_sorted, order // chosen)
-    return slot.view(tokens, chosen), token_S, capacity
+    token_S = choice.new_zeros(len(expert_G) * height).scatter_(0, slot_sorted, order // chosen)
+    return Tiles(slot.view(tokens, chosen), token_S, expert_G, height)
 
 
 def experts(x_TD: Tensor, index_TK: Tensor, weight_TK: Tensor, gate_up_EID: Tensor, down_EDI: Tensor) -> Tensor:
     """See `reference.experts`."""
     if not len(x_TD):
         return x_TD
-    number = gate_up_EID.shape[0]
-    slot_TK, token_S, capacity = slots(index_TK, number)
+    slot_TK, token_S, expert_G, height = tiles(index_TK, gate_up_EID.shape[0])
     weight_S = weight_TK.new_zeros(len(token_S)).index_put((slot_TK.reshape(-1),), weight_TK.reshape(-1))
-    x_ECD = _TokensToSlots.apply(x_TD, token_S, slot_TK).view(number, capacity, -1)
+    x_GRD = _TokensToSlots.apply(x_TD, token_S, slot_TK).view(len(expert_G), height, -1)
     # Two products rather than halves of one: elementwise work on a strided half runs at a fifth of the speed.
-    gate, up = (torch.bmm(x_ECD, half.transpose(1, 2)) for half in gate_up_EID.chunk(2, dim=1))
-    hidden_ECI = F.silu(gate) * (up * weight_S.view(number, capacity, 1))
-    y_ECD = torch.bmm(hidden_ECI, down_EDI.transpose(1, 2))
-    return _SlotsToTokens.apply(y_ECD.flatten(0, 1), token_S, slot_TK)
+    halves = (half.index_select(0, expert_G) for half in gate_up_EID.chunk(2, dim=1))
+    gate, up = (torch.bmm(x_GRD, half.transpose(1, 2)) for half in halves)
+    hidden_GRI = F.silu(gate) * (up * weight_S.view(-1, height, 1))
+    y_GRD = torch.bmm(hidden_GRI, down_EDI.index_select(0, expert_G).transpose(1, 2))
+    return _SlotsToTokens.apply(y_GRD.flatten(0, 1), token_S, slot_TK)
