@@ -17,7 +17,7 @@ from omnie.messages import Message, Part
 from omnie.processor import chat, documents, image, tokens, video
 from omnie.processor.audio import log_mel, mel_frames
 from omnie.processor.chat import Segment, mark
-from omnie.processor.settings import ProcessorSettings
+from omnie.processor.settings import FILE, ProcessorSettings
 from omnie.processor.tokenizer import Tokenizer
 
 IGNORE = -100
@@ -118,6 +118,11 @@ class Encoder:
     def load(cls, folder: str | Path) -> "Encoder":
         """From a folder with `tokenizer.json` and `processor_config.json`."""
         return cls(Tokenizer.load(folder), ProcessorSettings.load(folder))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes what `load` reads."""
+        self.tokenizer.save(Path(folder) / "tokenizer.json")
+        self.settings.save(Path(folder) / FILE)
 
     def encode(
         self, messages: Iterable[Message], generation_prompt: bool = True, continue_final: bool = False
