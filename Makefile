@@ -3,31 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The CPU build: the plain package of the same version brings several GB of CUDA libraries on Linux.
-# With a GPU: `make install TORCH=torch==2.13.0 TORCH_INDEX=`.
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
-ifeq ($(shell uname -s),Linux)
-TORCH ?= torch==$(TORCH_VERSION)+cpu
-else
-TORCH ?= torch==$(TORCH_VERSION)
-endif
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# A further package index for torch. On Linux the plain package brings several GB of CUDA libraries; the index of CPU builds
+# that PyTorch's install page names avoids them: `make install TORCH_INDEX=<its address>`.
+TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-CHECKED := src tests tools
+CHECKED := src tests tools benchmarks examples
+# `make train`: where the run goes (it goes on with what it finds there) and how long it lasts in all.
+RUN ?= runs/train
+MINUTES ?= 60
 
-.PHONY: install run test check fix bench clean
+.PHONY: install run test check fix assets eval train bench clean
 
 install: $(STAMP)
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "omnie needs Python 3.11 or newer; try: make install PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "omnie needs Python 3.11 or newer; try: make install PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-# The configured index first (it may hold the CPU build); PyTorch's own index where that has none.
+# torch first and alone, so that everything that asks for it afterwards finds the wanted build in place.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").partition("+")[0] != "$(TORCH_VERSION)")' 2>/dev/null \
-	  || $(PIP) install --quiet -c constraints.txt "$(TORCH)" \
-	  || $(PIP) install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "$(TORCH)"
+	  || $(PIP) install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$(TORCH_VERSION)"
 	$(PIP) install --quiet -c constraints.txt -e '.[dev,train]'
 	@touch $@
 
@@ -48,6 +45,16 @@ fix: install
 	$(BIN)/ruff check --fix $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/python tools/docs.py
+
+# Fonts and emoji pictures for the material, into .assets/; needs npm and a network the first time.
+assets: install
+	$(BIN)/python -m omnie.data.assets
+
+eval: assets
+	$(BIN)/omnie eval skills
+
+train: assets
+	$(BIN)/omnie train --out $(RUN) --minutes $(MINUTES)
 
 bench: install
 	$(BIN)/python tools/startup.py
