@@ -1,0 +1,1 @@
+"""The laws of the model, on toys with fresh weights in float32."""
