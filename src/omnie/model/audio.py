@@ -1,7 +1,7 @@
-"""Sound to tokens: log-mel frames (100 per second), two causal convolutions (25 per second), a transformer, pairs (12.5 per second).
+"""Sound to tokens: log-mel frames (100 a second), two causal convolutions (25 a second), a transformer, pairs (12.5 a second).
 
-A frame attends to its own block (4 s) and to the block before, so a recording of any length is encoded in bounded memory: feeding
-it in pieces with a carried `AudioState` gives what feeding it whole gives.
+A frame attends to its own block (4 s) and to the block before, so a recording of any length is encoded in bounded memory:
+feeding it in pieces with a carried `AudioState` gives what feeding it whole gives.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class CausalConv(nn.Module):
 
 
 def block_mask(valid_AS: Tensor, width: int, continued: bool) -> Tensor:
-    """Which keys a block's frames may attend to: bool [A * blocks, 1, 1, 2 * width], the block before, then the block itself."""
+    """Which keys a block's frames may attend to: bool [A * blocks, 1, 1, 2 * width], the block before, then the own one."""
     blocks = valid_AS.unflatten(1, (-1, width))
     if blocks.shape[1] == 1 and not continued:
         return blocks[:, None]  # every recording has at least one frame in its only block

@@ -1,7 +1,8 @@
-"""What a model is made of: the architecture's fields, and the table of sizes. Standard library only; no weights here.
+"""What a model is made of: the architecture's fields, the table of sizes, and how many parameters a model has. Standard library
+only; no weights here.
 
-The modules read plain attributes, so they take an `Architecture` or anything with the same fields (Transformers' `OmnieConfig` in
-`hub.py` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`.
+The modules read plain attributes, so they take an `Architecture` or anything with the same fields (Transformers' `OmnieConfig`
+in `hub.py` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`.
 """
 
 from __future__ import annotations
@@ -171,6 +172,39 @@ def architecture(size: str) -> Architecture:
     if size not in SIZES:
         raise OptionError("unknown model size", value=size, allowed=", ".join(SIZES))
     return Architecture(**SIZES[size])
+
+
+def parameter_counts(model: Any) -> dict[str, int]:
+    """How many parameters a model has, and how many of them one token meets.
+
+    Args:
+        model: An `Omni` (built under `torch.device("meta")` it takes no memory).
+
+    Returns:
+        `total`: every parameter once. `text`, `image`, `audio`: active ones of a token of that modality, which are all but the
+        experts that its router does not choose, the other groups' routers and the other modalities' encoders. The embedding
+        matrix, which is also the output head, counts for text; an image or audio token instead comes out of its encoder, whose
+        parameters are also given alone (`vision encoder`, `audio encoder`). Video counts as images.
+    """
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    embedding = sizes["model.language_model.embed_tokens.weight"]
+    parts = {"vision encoder": "model.visual.", "audio encoder": "model.audio."}
+    counts = {part: sum(n for name, n in sizes.items() if name.startswith(prefix)) for part, prefix in parts.items()}
+    routed = sum(n for name, n in sizes.items() if ".mlp.groups." in name)
+    trunk = sum(sizes.values()) - sum(counts.values()) - embedding - routed
+    beside = {"text": embedding, "image": counts["vision encoder"], "audio": counts["audio encoder"]}
+    groups = dict(zip(beside, EXPERT_GROUPS, strict=True))
+    active = {token: trunk + beside[token] + _chosen(sizes, model.config, groups[token]) for token in beside}
+    return {"total": sum(sizes.values())} | active | counts
+
+
+def _chosen(sizes: dict[str, int], config: Architecture, group: str) -> int:
+    """Router parameters and chosen experts' of all layers for a token of a group; one without experts uses the text group's."""
+    name = group if group in config.expert_groups else "text"
+    own = {key: n for key, n in sizes.items() if f".mlp.groups.{name}." in key}
+    experts = sum(n for key, n in own.items() if ".experts." in key)
+    shape = config.expert_groups[name]
+    return sum(own.values()) - experts + experts * shape["top_k"] // shape["experts"]
 
 
 def read(path: Path) -> Architecture:

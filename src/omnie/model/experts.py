@@ -6,6 +6,7 @@ Routing is modality-isolated: a token only ever competes for the experts of its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -94,6 +95,15 @@ class Router(nn.Module):
         weight_TK = probabilities.gather(1, index_TK)
         weight_TK = weight_TK / weight_TK.sum(dim=-1, keepdim=True).clamp_min(1e-12)
         return probabilities, index_TK, weight_TK.to(x_TD.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Router:
+        """What `Module.to`, `bfloat16` and the like call: a router follows to another device but is never rounded."""
+
+        def unrounded(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype.itemsize >= tensor.dtype.itemsize else tensor.to(moved.device)
+
+        return super()._apply(unrounded, recurse)
 
 
 class Experts(nn.Module):

@@ -34,3 +34,9 @@ def decoder_mask(
     if real:
         mask = mask & attention_mask[:, None, :].bool()
     return (mask | (key == query))[:, None]
+
+
+def packed_mask(mask: Tensor | None, segment_ids_BT: Tensor) -> Tensor:
+    """A mask of whole packed rows, held within their segments: bool [B, 1, T, T]; None is plain causal attention."""
+    same = segment_ids_BT[:, None, :, None] == segment_ids_BT[:, None, None, :]
+    return same.tril() if mask is None else same & mask

@@ -1,7 +1,7 @@
 """The whole model: pictures, sound and text become one sequence of embeddings, and the decoder continues it.
 
-`Omni` needs torch alone, which is what starts fast; `hub.py` gives the same body Transformers' face (`from_pretrained`, `generate`).
-Names, axes and dtypes of the inputs: `omnie/inputs.py`. Sizes: `config.py`.
+`Omni` needs torch alone, which is what starts fast; `hub.py` gives the same body Transformers' face (`from_pretrained`,
+`generate`). Names, axes and dtypes of the inputs: `omnie/inputs.py`. Sizes: `config.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omnie.model.audio import AudioEncoder, AudioOutput
 from omnie.model.config import Architecture
 from omnie.model.decoder import Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
-from omnie.model.masks import decoder_mask
+from omnie.model.masks import decoder_mask, packed_mask
 from omnie.model.vision import VisionEncoder, VisionOutput
 from omnie.ops.attention.segments import SegmentAttention
 
@@ -154,7 +154,11 @@ class Omni(nn.Module):
             for sliding, window in windows.items()
             if not sliding or window is not None
         }
-        attend = None if segment_ids is None else SegmentAttention.of(segment_ids)
+        attend = None
+        if segment_ids is not None and not any(mask is not None for mask in masks.values()):
+            attend = SegmentAttention.of(segment_ids)
+        elif segment_ids is not None:  # a window inside the segments needs a mask, T x T
+            masks = {sliding: packed_mask(mask, segment_ids) for sliding, mask in masks.items()}
         output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, attend=attend, **media)
         if labels is not None:
             output.loss = label_loss(output.hidden, self.lm_head.weight, labels)

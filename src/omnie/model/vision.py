@@ -116,7 +116,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor, angles: Turns, segments: SegmentAttention) -> Tensor:
-        # Queries and keys turn together and apart from the values: a strided third of one product would be read four times slower.
+        # Queries and keys turn together, apart from the values: a strided third of one product is read four times slower.
         turned = 2 * x.shape[-1]
         qk = F.linear(x, self.qkv.weight[:turned], self.qkv.bias[:turned]).unflatten(-1, (2 * self.heads, -1))
         q, k = rotate(qk, angles).chunk(2, dim=1)

@@ -13,4 +13,4 @@ def experts(x_TD: Tensor, index_TK: Tensor, weight_TK: Tensor, gate_up_EID: Tens
     gate, up = torch.bmm(gate_up_EID.index_select(0, index), x_RD1).chunk(2, dim=1)
     hidden_RI1 = F.silu(gate) * up * weight_TK.reshape(-1, 1, 1)
     y_RD1 = torch.bmm(down_EDI.index_select(0, index), hidden_RI1)
-    return y_RD1.reshape(tokens, chosen, -1).sum(dim=1)
+    return y_RD1.view(tokens, chosen, x_TD.shape[1]).sum(dim=1)
