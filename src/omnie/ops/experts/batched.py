@@ -1,9 +1,9 @@
 """`experts` for many rows: rows are sorted by expert into tiles of equal height, then multiplied in batched products.
 
 Layout: an expert with n rows gets ceil(n / R) tiles of R slots; tile g multiplies with a copy of its expert's weights. However
-unevenly the router chooses, at most R - 1 slots an expert are empty; they carry weight zero. Every move between tokens and slots
-is a gather, in both directions and in both passes, because a scattered add is several times slower than a gather on a CPU: each
-token knows its K slots, so summing over them is an `embedding_bag`.
+unevenly the router chooses, at most R - 1 slots an expert are empty; they carry weight zero. Every move between tokens and
+slots is a gather, in both directions and in both passes, because a scattered add is several times slower than a gather on a
+CPU: each token knows its K slots, so summing over them is an `embedding_bag`.
 """
 
 from typing import NamedTuple
