@@ -1,8 +1,12 @@
 """omnie: one mixture-of-experts model for text, image, audio and video input.
 
 The shop window. `import omnie` costs nothing: every name below loads its module when it is first touched.
+
+Transformers' Auto classes know the model after `omnie.register()`, which runs by itself when one of `omnie.OmnieConfig`,
+`omnie.OmnieForConditionalGeneration`, `omnie.OmnieProcessor` is touched, and at import when Transformers is already there.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -21,14 +25,38 @@ _WINDOW = {
     "assistant": "omnie.messages",
 }
 
-__all__ = ["__version__", *_WINDOW]
+_TRANSFORMERS = ("OmnieConfig", "OmnieForConditionalGeneration", "OmnieProcessor")
+
+__all__ = ["__version__", "register", *_WINDOW]
+
+
+def register() -> None:
+    """Make Transformers' Auto classes know the model, its processor and its tokenizer; may be called any number of times.
+
+    It loads torch and Transformers. Afterwards `AutoModelForCausalLM.from_pretrained(folder)`, `AutoProcessor`, `pipeline` and
+    the rest take omnie's model folders.
+    """
+    from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
+
+    from omnie.model import hub
+    from omnie.processor import OmnieProcessor
+
+    hub.register()
+    AutoProcessor.register(hub.OmnieConfig, OmnieProcessor, exist_ok=True)
+    AutoTokenizer.register(hub.OmnieConfig, tokenizer_class=PreTrainedTokenizerFast, exist_ok=True)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WINDOW:
         raise AttributeError(f"module 'omnie' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    if name in _TRANSFORMERS:
+        register()
     return getattr(import_module(_WINDOW[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "transformers" in sys.modules:  # who has paid for Transformers may expect its Auto classes to work at once
+    register()
