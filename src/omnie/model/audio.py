@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from omnie.inputs import MEL_BINS, MEL_PER_TOKEN
 from omnie.model.config import AudioArchitecture
+from omnie.model.norm import MEDIA_GAIN, RmsNorm
 from omnie.model.rope import Turns, rotate, sequence_angles, turns
 from omnie.model.vision import Mlp
 from omnie.ops.attention.cpu import attention as cpu_attention
@@ -58,6 +59,7 @@ class AudioEncoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
         self.merger = Mlp(2 * config.hidden_size, 2 * config.hidden_size, decoder_hidden)
+        self.output_norm = RmsNorm(decoder_hidden, config.norm_eps, MEDIA_GAIN)
 
     @property
     def piece(self) -> int:
@@ -117,7 +119,7 @@ class AudioEncoder(nn.Module):
             values.append(value)
         x = self.norm(x[:, :frames])
         after = AudioState(mel_ASM[:, -1:], conv, keys, values, seen + frames)
-        return AudioOutput(self.merger(x.reshape(len(x), frames // 2, -1)), x), after
+        return AudioOutput(self.output_norm(self.merger(x.reshape(len(x), frames // 2, -1))), x), after
 
     @property
     def head_dim(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,20 @@ class Architecture:
         return self.sliding_window is not None and (layer + 1) % self.global_layer_every != 0
 
     def check(self) -> None:
-        """Raises `CheckpointError` when the fields contradict each other."""
+        """Raises `CheckpointError` when fields are not of their kind, absurd, or contradict each other.
+
+        Called before anything is built: a damaged file must neither fill the memory nor keep the processor busy.
+        """
+        _check_numbers(self, Architecture)
+        self._check_attention()
+        self._check_groups()
+        _check_encoder("vision", self.vision, VisionArchitecture)
+        _check_encoder("audio", self.audio, AudioArchitecture)
+
+    def _check_attention(self) -> None:
+        sections = self.rope_sections
+        if not isinstance(sections, list) or len(sections) != 3 or not all(isinstance(n, int) and n >= 0 for n in sections):
+            raise CheckpointError("rotary sections are not usable", value=sections, allowed="three whole numbers")
         if sum(self.rope_sections) * 2 != self.head_dim or self.rope_sections[0] != self.rope_sections[1]:
             raise CheckpointError(
                 "rotary sections do not fit the head",
@@ -103,16 +117,72 @@ class Architecture:
                 value=f"{self.num_attention_heads} / {self.num_key_value_heads}",
                 allowed="a whole number",
             )
-        unknown = set(self.expert_groups) - set(EXPERT_GROUPS)
-        if unknown or "text" not in self.expert_groups:
+
+    def _check_groups(self) -> None:
+        groups = self.expert_groups
+        if not isinstance(groups, dict) or set(groups) - set(EXPERT_GROUPS) or "text" not in groups:
             raise CheckpointError(
-                "expert groups are not usable", value=list(self.expert_groups), allowed=f"text, and any of {EXPERT_GROUPS}"
+                "expert groups are not usable", value=_short(groups), allowed=f"text, and any of {', '.join(EXPERT_GROUPS)}"
             )
-        for name, group in self.expert_groups.items():
+        for name, group in groups.items():
+            if not isinstance(group, dict) or set(group) != {"experts", "width", "top_k"}:
+                raise CheckpointError(f"expert group '{name}' is not usable", value=group, allowed="experts, width and top_k")
+            for key, value in group.items():
+                _check_count(f"expert_groups.{name}.{key}", value, LARGEST.get(key, LARGEST_COUNT))
             if not 0 < group["top_k"] <= group["experts"]:
                 raise CheckpointError(
                     f"expert group '{name}' cannot choose", value=group["top_k"], allowed=f"1 to {group['experts']} experts"
                 )
+
+
+LARGEST_COUNT = 2**22
+LARGEST = {
+    "num_hidden_layers": 1024,
+    "num_dense_layers": 1024,
+    "experts": 4096,
+    "max_position_embeddings": 2**31,
+    "sliding_window": 2**31,
+}
+"""The largest number that a configuration may state, where it is not `LARGEST_COUNT`."""
+
+
+def _check_numbers(owner: Any, kind: type, prefix: str = "") -> None:
+    """Every whole number and every float among the fields of `kind`."""
+    for item in dataclasses.fields(kind):
+        value, annotation = getattr(owner, item.name), str(item.type)
+        if annotation == "float" and not (type(value) in (int, float) and 0 < value < math.inf):
+            raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="a number above 0")
+        if annotation == "int" or (annotation == "int | None" and value is not None):
+            least = 0 if item.name == "num_dense_layers" else 1
+            _check_count(prefix + item.name, value, LARGEST.get(item.name, LARGEST_COUNT), least)
+
+
+def _check_count(name: str, value: Any, largest: int, least: int = 1) -> None:
+    if type(value) is not int or not least <= value <= largest:
+        raise CheckpointError(f"{name} is not usable", value=_short(value), allowed=f"a whole number, {least} to {largest}")
+
+
+def _check_encoder(name: str, values: Any, kind: type) -> None:
+    known = {item.name for item in dataclasses.fields(kind)}
+    if not isinstance(values, dict) or set(values) - known:
+        raise CheckpointError(f"{name} settings are not usable", value=_short(values), allowed=", ".join(sorted(known)))
+    encoder = kind(**values)
+    _check_numbers(encoder, kind, f"{name}.")
+    if encoder.hidden_size % (4 * encoder.num_attention_heads):
+        raise CheckpointError(
+            f"{name} heads do not fit",
+            value=f"hidden_size {encoder.hidden_size}, {encoder.num_attention_heads} heads",
+            allowed="a head size that is a multiple of 4",
+        )
+    step, least = ("patch_size", 8) if kind is VisionArchitecture else ("block_frames", 2)
+    if getattr(encoder, step) % least:
+        raise CheckpointError(f"{name}.{step} is not usable", value=getattr(encoder, step), allowed=f"a multiple of {least}")
+
+
+def _short(value: Any) -> str:
+    """A value for an error's line, whatever a file holds."""
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -213,8 +283,9 @@ def read(path: Path) -> Architecture:
         fields = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError("config.json cannot be read", value=path, hint=str(error)) from error
-    if fields.get("model_type") != "omnie":
-        raise CheckpointError("not an omnie checkpoint", value=fields.get("model_type"), allowed="model_type omnie")
+    kind = fields.get("model_type") if isinstance(fields, dict) else None
+    if kind != "omnie":
+        raise CheckpointError("not an omnie checkpoint", value=_short(kind), allowed="model_type omnie")
     names = {item.name for item in dataclasses.fields(Architecture)}
     result = Architecture(**{key: value for key, value in fields.items() if key in names})
     result.check()

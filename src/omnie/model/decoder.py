@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from omnie.model.config import Architecture
 from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
+from omnie.model.norm import RmsNorm
 from omnie.model.rope import Turns, decoder_angles, rotate, turns
 from omnie.ops.attention import sdpa
 
@@ -132,15 +131,3 @@ class Attention(nn.Module):
         attend = attend or self.attend
         y_BTNH, _ = attend(self, q, k, v, mask, scaling=self.scaling, dropout=0.0, is_causal=mask is None, **kwargs)
         return self.o_proj(y_BTNH.flatten(2))
-
-
-class RmsNorm(nn.Module):
-    """Root-mean-square norm (Zhang and Sennrich 2019); the mean of squares is float32."""
-
-    def __init__(self, hidden: int, eps: float):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(hidden))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), (x.shape[-1],), None, self.eps).to(x.dtype) * self.weight

@@ -179,7 +179,7 @@ def label_loss(hidden_BTD: Tensor, head_VD: Tensor, labels_BT: Tensor) -> Tensor
 def initialise(module: nn.Module, std: float) -> None:
     """Fresh weights: normal matrices, zero biases, unit norms (the latter are torch's own default)."""
     if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=std)
+        nn.init.normal_(module.weight, std=getattr(module, "init_std", std))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
