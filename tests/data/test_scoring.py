@@ -133,7 +133,15 @@ def test_contains_asks_for_whole_words_in_order():
     assert contains("red", "It was bored") == 0
 
 
-@pytest.mark.parametrize("scoring", ["exact", "number", "cer", "wer", "contains"])
+@pytest.mark.parametrize(
+    ("answer", "prediction", "expected"),
+    [("2.0", "2,5 s", 1), ("2.0", "at 1.5", 1), ("2.0", "2.6", 0), ("0.5", "0", 1), ("0.5", "soon", 0), ("2.0", "", 0)],
+)
+def test_times_count_within_half_a_second(answer, prediction, expected):
+    assert judge("seconds", answer, prediction) == expected
+
+
+@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains"])
 def test_the_answer_itself_scores_one_and_nothing_scores_zero(scoring):
     assert judge(scoring, "12 apples", "12 apples") == 1
     assert judge(scoring, "12 apples", "") == 0

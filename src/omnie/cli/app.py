@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from omnie import __version__
-from omnie.cli import train
+from omnie.cli import eval, train
 
 app = typer.Typer(
     name="omnie",
@@ -71,3 +71,4 @@ def models() -> None:
 
 
 app.command()(train.command())
+app.add_typer(eval.app, name="eval")

@@ -51,8 +51,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _verb(error: Exception) -> str:
-    name = getattr(getattr(error, "ctx", None), "info_name", None)
-    return f"{name} " if name and name != "omnie" else ""
+    path = getattr(getattr(error, "ctx", None), "command_path", "")
+    return "".join(f"{name} " for name in path.split()[1:])
 
 
 def _fail(message: str, status: int) -> None:

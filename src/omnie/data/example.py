@@ -17,9 +17,9 @@ from omnie.messages import Part
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
-Scoring = Literal["exact", "number", "cer", "wer", "json", "contains"]
-"""How an answer is judged: equal after folding case and spaces; a number within 5 %; character or word error rate;
-equal JSON fields; the expected words appear in the answer."""
+Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains"]
+"""How an answer is judged: equal after folding case and spaces; a number within 5 %; a time within half a second; character or
+word error rate; equal JSON fields; the expected words appear in the answer."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def when(rng: np.random.Generator, split: Split) -> Example:
     start, event = scene.sounds[rng.integers(len(scene.sounds))]
     answer = f"{round(start * 2) / 2:.1f}"
     what = sound_with_article(event, language)
-    return _example(rng, split, "scenes.when", WHEN, scene, language, answer, scoring="number", what=what)
+    return _example(rng, split, "scenes.when", WHEN, scene, language, answer, scoring="seconds", what=what)
 
 
 def moving_object(rng: np.random.Generator, split: Split) -> Example:

@@ -16,6 +16,8 @@ from omnie.data.example import Example, Scoring
 
 TOLERANCE = 0.05
 """Relative error within which a number counts as read correctly."""
+HALF_SECOND = 0.5
+"""Error within which a time counts as right, in seconds."""
 Z = 1.959963984540054
 """97.5 % quantile of the normal distribution: a two-sided 95 % interval."""
 
@@ -69,6 +71,12 @@ def number(answer: str, prediction: str) -> float:
     if not wanted or not got:
         return exact(answer, prediction) if not wanted else 0.0
     return float(abs(got[0] - wanted[0]) <= TOLERANCE * abs(wanted[0]) + 1e-9)
+
+
+def seconds(answer: str, prediction: str) -> float:
+    """1 if the first number of the prediction lies within half a second of the answer's."""
+    wanted, got = numbers(answer), numbers(prediction)
+    return float(bool(wanted and got) and abs(got[0] - wanted[0]) <= HALF_SECOND + 1e-9)
 
 
 def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> int:
@@ -144,6 +152,7 @@ def contains(answer: str, prediction: str) -> float:
 SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "exact": exact,
     "number": number,
+    "seconds": seconds,
     "cer": cer,
     "wer": wer,
     "json": json_fields,

@@ -1,0 +1,99 @@
+"""Greedy answers to many prompts at once: padded on the left, one forward pass a step for all that still speak.
+
+A row's answer is what it would be alone: padding is masked, positions are each row's own, and neither experts nor encoders look
+at neighbours. Sampling and streaming live in `omnie.engine`, which this uses for its cache only.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnie.engine.cache import KeyValueCache
+from omnie.inputs import TEXT
+from omnie.messages import Message
+from omnie.model.omni import Omni
+from omnie.processor import Encoder
+from omnie.processor.encode import collate
+from omnie.processor.tokens import END, ID
+
+ROWS = 16
+"""Most prompts in a batch."""
+TOKENS = 6144
+"""Most prompt tokens in a batch, padding included, unless a single prompt is longer."""
+
+Arrays = dict[str, np.ndarray]
+
+
+class BatchCache(KeyValueCache):
+    """Keys and values of several sequences, of which those that have ended are dropped."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Keeps these rows, in this order."""
+        self._layers = {layer: (keys[rows], values[rows]) for layer, (keys, values) in self._layers.items()}
+
+
+def answers(model: Omni, encoder: Encoder, conversations: Sequence[Sequence[Message]], limit: int) -> list[str]:
+    """The model's answers of at most `limit` tokens, in the order of the conversations.
+
+    Raises:
+        InputError: a conversation cannot be encoded.
+    """
+    rows = [encoder.encode(messages) for messages in conversations]
+    result = [""] * len(rows)
+    for batch in batches([len(row["input_ids"]) for row in rows]):
+        for place, ids in zip(batch, greedy(model, [rows[place] for place in batch], limit)):
+            result[place] = encoder.decode(ids)
+    return result
+
+
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places of prompts that go through the model together: neighbours in length, so that little is padding."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):
+        if batch and (len(batch) == ROWS or (len(batch) + 1) * lengths[place] > TOKENS):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+@torch.inference_mode()
+def greedy(model: Omni, rows: Sequence[Arrays], limit: int) -> list[list[int]]:
+    """Each prompt's most likely tokens, one after the other, up to `limit`, without the end token.
+
+    Args:
+        model: In evaluation mode.
+        rows: What `Encoder.encode` returned.
+    """
+    device = model.lm_head.weight.device
+    inputs = {name: torch.from_numpy(array).to(device) for name, array in collate(rows).items() if name != "labels"}
+    mask_BS, position_B = inputs["attention_mask"], inputs["position_ids"].amax((1, 2))
+    speaking_B = torch.arange(len(rows), device=device)
+    cache, result = BatchCache(mask_BS.shape[1] + limit), [[] for _ in rows]
+    for _ in range(limit):
+        token_B = model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[:, -1].argmax(-1)
+        going = (token_B != ID[END]).nonzero().squeeze(-1)
+        if len(going) < len(token_B):
+            token_B, mask_BS, position_B, speaking_B = (x[going] for x in (token_B, mask_BS, position_B, speaking_B))
+            cache.keep(going)
+        if not len(going):
+            break
+        for row, token in zip(speaking_B.tolist(), token_B.tolist()):
+            result[row].append(token)
+        position_B = position_B + 1
+        mask_BS = torch.cat([mask_BS, torch.ones_like(mask_BS[:, :1])], dim=1)
+        inputs = _step(token_B, position_B, mask_BS)
+    return result
+
+
+def _step(token_B: Tensor, position_B: Tensor, mask_BS: Tensor) -> dict[str, Tensor]:
+    """One more text token a row; all three axes of a position advance together."""
+    return {
+        "input_ids": token_B[:, None],
+        "mm_token_type_ids": torch.full_like(token_B[:, None], TEXT),
+        "position_ids": position_B[:, None, None].expand(-1, 1, 3),
+        "attention_mask": mask_BS,
+    }

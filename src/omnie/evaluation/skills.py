@@ -1,0 +1,124 @@
+"""`omnie eval skills` without its command line: asks a model the examples of every skill and reports scores by group.
+
+Which examples: `cases.py`. Asking: `decode.py`. Scores: `summary.py`. What is written down beside them: `report.py`.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from omnie import checkpoint
+from omnie.data.example import Example, Split
+from omnie.errors import OptionError
+from omnie.evaluation import cases
+from omnie.evaluation.decode import answers
+from omnie.evaluation.report import provenance
+from omnie.evaluation.summary import Judged, judge, summary
+from omnie.messages import user
+from omnie.model.omni import Omni
+from omnie.processor import Encoder
+
+MARGIN = 8
+"""Tokens that an answer may be longer than the longest wanted one of its chunk."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a skill, the cases done so far and all cases."""
+
+
+@dataclass(frozen=True)
+class SkillsConfig:
+    """What is measured.
+
+    Attributes:
+        cases: Examples of each group.
+        split: Families that the examples come from: "heldout" or "validation".
+        groups: Groups to ask; empty for all.
+        shuffle: Exchange the media among the examples of a skill, so that only the questions can help.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    cases: int = 200
+    split: Split = "heldout"
+    groups: tuple[str, ...] = ()
+    shuffle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cases < 1:
+            raise OptionError("cases is out of range", value=self.cases, allowed="1 or more")
+        if self.split not in get_args(Split) or self.split == "train":
+            raise OptionError("split is unknown", value=self.split, allowed="heldout or validation")
+        cases.groups(self.groups)
+
+    @property
+    def out(self) -> Path:
+        """Where the report goes unless the caller says otherwise; a partial one never takes the whole one's place."""
+        split = "" if self.split == "heldout" else self.split
+        chosen = cases.groups(self.groups) if self.groups else ()
+        words = filter(None, ("skills", split, *chosen, "shuffled" if self.shuffle else ""))
+        return Path("benchmarks/results") / f"{'_'.join(words)}.json"
+
+
+def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """The report: `skills` by group and `detail` by single skill (each `score`, `n`, `low`, `high`), and where it comes from.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+        InputError: a group's fonts, pictures or voices are missing.
+        OptionError: with `shuffle`, when none of the groups has media.
+    """
+    started = time.perf_counter()
+    origin = provenance(reference)
+    plan = planned(config)
+    model, encoder = checkpoint.load(reference)
+    judged, seconds = ask(model, encoder, plan, config, progress)
+    return {
+        "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
+        "detail": {name: summary(done) for name, done in judged.items()},
+        "split": config.split,
+        "shuffled": config.shuffle,
+        "seconds_per_case": {
+            group: round(sum(seconds[name] for name in names) / sum(names.values()), 4) for group, names in plan.items()
+        },
+        "seconds": round(time.perf_counter() - started, 1),
+    } | origin
+
+
+def planned(config: SkillsConfig) -> dict[str, dict[str, int]]:
+    """Group -> skill -> cases. With `shuffle`, only skills that have media."""
+    plan = {}
+    for group in cases.groups(config.groups):
+        silent = {example.skill for example in cases.probe(group, config.split) if not cases.has_media(example)}
+        names = {name: n for name, n in cases.allot(group, config.cases).items() if not (config.shuffle and name in silent)}
+        plan |= {group: names} if names else {}
+    if not plan:
+        raise OptionError("there is nothing to shuffle", value=", ".join(config.groups), allowed="groups with media")
+    return plan
+
+
+def ask(
+    model: Omni, encoder: Encoder, plan: dict[str, dict[str, int]], config: SkillsConfig, progress: Progress
+) -> tuple[dict[str, list[Judged]], dict[str, float]]:
+    """Judged answers and seconds by skill."""
+    judged: dict[str, list[Judged]] = {}
+    seconds: dict[str, float] = {}
+    done, total = 0, sum(n for names in plan.values() for n in names.values())
+    for name, count in (item for names in plan.values() for item in names.items()):
+        started, judged[name] = time.perf_counter(), []
+        for examples in cases.chunks(name, config.split, count, config.shuffle):
+            judged[name] += answered(model, encoder, examples)
+            done += len(examples)
+            progress(name, done, total)
+        seconds[name] = time.perf_counter() - started
+    return judged, seconds
+
+
+def answered(model: Omni, encoder: Encoder, examples: Iterable[Example]) -> list[Judged]:
+    """The model's answers to examples of one skill, judged."""
+    examples = list(examples)
+    limit = max(len(encoder.tokenizer.encode(example.answer)) for example in examples) + MARGIN
+    found = answers(model, encoder, [[user(*example.parts)] for example in examples], limit)
+    return [judge(example, prediction) for example, prediction in zip(examples, found)]

@@ -1,0 +1,63 @@
+"""From judged answers to a score with its 95 % interval. One answer is judged in `omnie.data.scoring`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnie.data.example import Example, Scoring
+from omnie.data.scoring import characters, edit_distance, interval, score, spoken, wilson
+
+UNITS: dict[Scoring, Callable[[str], list[str]]] = {"cer": characters, "wer": spoken}
+"""Scorings that are reported as an error rate of the corpus, and what they count."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An answer next to what was wanted; `score` is that of the single case, from 0 to 1."""
+
+    skill: str
+    scoring: Scoring
+    answer: str
+    prediction: str
+    score: float
+
+
+def judge(example: Example, prediction: str) -> Judged:
+    """A prediction, judged by the example's scoring."""
+    return Judged(example.skill, example.scoring, example.answer, prediction, score(example, prediction))
+
+
+def summary(cases: Sequence[Judged]) -> dict[str, Any]:
+    """`score`, `n`, `low`, `high` of some cases.
+
+    Where texts are read or written down, the score is 1 - the corpus error rate (not below 0) of just these cases; the rate
+    itself stands beside it (`cer` or `wer`), and the summary of the group's other cases as `exact`. Else it is the mean score.
+    """
+    scoring = next((case.scoring for case in cases if case.scoring in UNITS), None)
+    if scoring is None:
+        return _row(*interval([case.score for case in cases]), len(cases))
+    rated, others = ([case for case in cases if (case.scoring == scoring) is wanted] for wanted in (True, False))
+    return by_rate(rated, scoring) | ({"exact": summary(others)} if others else {})
+
+
+def by_rate(cases: Sequence[Judged], scoring: Scoring) -> dict[str, Any]:
+    """The summary of cases that share an error rate. The interval resamples whole cases (Efron 1979, fixed seed)."""
+    split = UNITS[scoring]
+    edits = np.array([edit_distance(split(case.answer), split(case.prediction)) for case in cases])
+    units = np.array([len(split(case.answer)) for case in cases])
+    rate = float(edits.sum() / units.sum())
+    if all(case.score in (0.0, 1.0) for case in cases):
+        # Resampling equal cases gives an interval of no width; counting cases as right or wrong is wider and says so.
+        _, low, high = wilson(sum(case.score == 1.0 for case in cases), len(cases))
+    else:
+        draws = np.random.default_rng(0).integers(0, len(cases), (RESAMPLES, len(cases)))
+        rates = edits[draws].sum(axis=1) / units[draws].sum(axis=1)
+        low, high = np.clip(np.quantile(1 - rates, (0.025, 0.975)), 0, 1)
+    return _row(max(0.0, 1 - rate), float(low), float(high), len(cases)) | {str(scoring): round(rate, 4)}
+
+
+def _row(score: float, low: float, high: float, n: int) -> dict[str, Any]:
+    return {"score": round(score, 4), "n": n, "low": round(low, 4), "high": round(high, 4)}

@@ -1,0 +1,104 @@
+"""The law of batched decoding: a row's answer is what it would be alone, whatever stands beside it."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnie import checkpoint
+from omnie.engine.engine import Engine
+from omnie.engine.request import Request, SamplingOptions
+from omnie.evaluation.decode import ROWS, TOKENS, answers, batches, greedy
+from omnie.media.types import Audio, Image, Video
+from omnie.messages import Part, user
+from omnie.processor.tokens import END, ID
+
+LIMIT = 12
+random = np.random.default_rng(5)
+
+
+def image(height: int, width: int) -> Part:
+    return Part("image", Image(random.integers(0, 256, (height, width, 3), dtype=np.uint8)))
+
+
+def audio(seconds: float) -> Audio:
+    return Audio(random.normal(0, 0.1, int(16_000 * seconds)).astype(np.float32))
+
+
+def clip(sound: Audio | None) -> Part:
+    frames = random.integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    return Part("video", Video(frames, np.arange(8) / 4, 2.0, sound))
+
+
+PROMPTS = {
+    "short": ["What?"],
+    "long": ["The third of the seven grey boxes stood open for some days. Which one was it, and for how long?"],
+    "picture": [image(64, 96), "Which colour?"],
+    "sound": [Part("audio", audio(0.7)), "What is said?"],
+    "larger picture": [image(96, 160), "Read."],
+    "longer sound": [Part("audio", audio(1.9)), "And here?"],
+    "clip with sound": [clip(audio(2.0)), "What moves?"],
+    "silent clip": [clip(None), "Does it move?"],
+}
+"""Prompts of different lengths and media."""
+
+
+@pytest.fixture(scope="module")
+def toy(toy_folder):
+    return checkpoint.load(toy_folder)
+
+
+@pytest.fixture(scope="module")
+def rows(toy):
+    return {name: toy[1].encode([user(*parts)]) for name, parts in PROMPTS.items()}
+
+
+@pytest.fixture(scope="module")
+def together(toy, rows):
+    return dict(zip(rows, greedy(toy[0], list(rows.values()), LIMIT)))
+
+
+def alone(model, row, stop=()) -> list[int]:
+    options = SamplingOptions(max_tokens=LIMIT)
+    return list(Engine(model, context=4096).generate(Request(row, options, frozenset({ID[END], *stop}))))
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_batched_equals_single(toy, rows, together, name):
+    assert together[name] == alone(toy[0], rows[name])
+    assert len(together[name]) > 1
+
+
+def test_answers_differ_between_prompts(together):
+    """Else the law above would hold for a model that never looks at its prompt."""
+    assert len({tuple(ids) for ids in together.values()}) > len(together) // 2
+
+
+def test_a_row_that_ends_early_leaves_the_others_alone(toy, rows, together, monkeypatch):
+    """The end token is taken to be one that the first prompt says as its third token."""
+    end = together["short"][2]
+    monkeypatch.setitem(ID, END, end)
+    found = dict(zip(rows, greedy(toy[0], list(rows.values()), LIMIT)))
+    for name, ids in together.items():
+        assert found[name] == (ids[: ids.index(end)] if end in ids else ids)
+    assert len(found["short"]) < LIMIT and max(map(len, found.values())) == LIMIT
+
+
+def test_answers_come_in_the_order_of_the_questions(toy):
+    model, encoder = toy
+    asked = [[user(*parts)] for parts in PROMPTS.values()]
+    assert answers(model, encoder, asked, 4) == answers(model, encoder, asked[::-1], 4)[::-1]
+
+
+@pytest.mark.parametrize(
+    "lengths", [[], [5], [7] * (2 * ROWS + 1), [TOKENS + 1, 3, TOKENS + 2], list(range(300, 400))], ids=lambda x: str(len(x))
+)
+def test_batches_hold_every_prompt_once_within_the_budget(lengths):
+    found = list(batches(lengths))
+    assert sorted(place for batch in found for place in batch) == list(range(len(lengths)))
+    for batch in found:
+        assert len(batch) == 1 or (len(batch) <= ROWS and len(batch) * max(lengths[place] for place in batch) <= TOKENS)
+
+
+def test_limit_is_kept(toy, rows):
+    assert [len(ids) for ids in greedy(toy[0], [rows["short"]], 1)] == [1]
+    assert not torch.is_inference_mode_enabled()

@@ -1,0 +1,57 @@
+"""Scores of an answer table that was worked out by hand."""
+
+import pytest
+
+from omnie.data.example import Example
+from omnie.data.scoring import wilson
+from omnie.evaluation.summary import judge, summary
+from omnie.messages import text
+
+
+def judged(scoring, *pairs, skill="a.b"):
+    return [judge(Example(skill, (text("?"),), answer, scoring), given) for answer, given in pairs]
+
+
+@pytest.mark.parametrize(
+    ("scoring", "pairs", "score"),
+    [
+        ("exact", [("red", "Red."), ("blue", "red"), ("no", "no"), ("two", "")], 0.5),
+        ("number", [("100", "104"), ("100", "106")], 0.5),
+        ("seconds", [("2.0", "2.5"), ("2.0", "1.4"), ("0.5", "0.0"), ("1.5", "soon")], 0.5),
+        ("json", [('{"a": 1, "b": 2}', '{"a": 1, "b": 3}'), ('{"a": 1}', '{"a": 1}')], 0.75),
+        ("contains", [("red ball", "A red ball rolls."), ("beep", "nothing")], 0.5),
+    ],
+)
+def test_mean_scores(scoring, pairs, score):
+    row = summary(judged(scoring, *pairs))
+    assert (row["score"], row["n"]) == (score, len(pairs))
+    assert 0 <= row["low"] < score < row["high"] <= 1 and set(row) == {"score", "n", "low", "high"}
+
+
+def test_right_and_wrong_have_wilsons_interval():
+    row = summary(judged("exact", *[("a", "a")] * 7, *[("a", "b")] * 3))
+    assert (row["low"], row["high"]) == tuple(round(end, 4) for end in wilson(7, 10)[1:]) == (0.3968, 0.8922)
+
+
+def test_characters_are_counted_over_the_corpus_not_averaged():
+    row = summary(judged("cer", ("abcdefgh", "abcdefgh"), ("ab", "xb")))
+    assert row["cer"] == 0.1 and row["score"] == 0.9  # 1 edit in 10 characters; the mean of rates would be 0.25
+    assert (row["low"], row["high"]) == (0.5, 1.0)  # a resample holds only the second line, or only the first
+
+
+def test_words_and_the_groups_other_cases():
+    heard = judged("wer", ("one two three four", "One, two three five"), ("six seven", "six seven eight"))
+    row = summary(heard + judged("exact", ("12", "12"), ("yes", "no"), ("de", "en")))
+    assert row["wer"] == round(2 / 6, 4) and row["score"] == round(1 - 2 / 6, 4) and row["n"] == 2
+    assert row["exact"]["score"] == 0.3333 and row["exact"]["n"] == 3
+
+
+def test_more_edits_than_characters_score_zero_but_show():
+    row = summary(judged("cer", ("ab", "xxxxxx"), ("abcd", "abcx")))
+    assert row["score"] == 0 and row["cer"] == round(7 / 6, 4) and row["low"] == 0
+
+
+@pytest.mark.parametrize(("given", "score"), [("ab", 1.0), ("", 0.0)], ids=["all right", "all wrong"])
+def test_a_few_equal_cases_are_no_certainty(given, score):
+    row = summary(judged("cer", *[("ab", given)] * 5))
+    assert row["score"] == score and row["high"] - row["low"] > 0.4
