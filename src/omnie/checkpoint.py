@@ -11,10 +11,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from omnie.errors import CheckpointError
+from omnie.errors import CheckpointError, OptionError
 from omnie.model import config as architecture
 from omnie.processor import Encoder
 
@@ -65,12 +66,13 @@ def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = Non
     files = [folder / name for name in shard_names(folder)]
     if dtype is None:
         dtype = torch.float32 if sum(file.stat().st_size for file in files) < 2**30 else torch.bfloat16
-    with torch.device("meta"):
+    with torch.device("meta"), _without_initialisation():
         model = Omni(config)
     stored = _headers(files)
     _check_shapes(model, stored, folder)
     weights = dict(_tensors(files, model, dtype))
     model.load_state_dict(weights | {name: weights[source] for name, source in TIED.items()}, assign=True)
+    model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` makes two parameters of one tensor
     return model.eval(), encoder
 
 
@@ -83,6 +85,8 @@ def save(model: Omni, encoder: Encoder, folder: str | Path, quantise: Quantise |
     """
     from safetensors.torch import save_file
 
+    if quantise not in (None, "int8"):
+        raise OptionError("unknown quantisation", value=quantise, allowed="int8, or None")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights: dict[str, Tensor] = {}
@@ -118,7 +122,7 @@ def shard_names(folder: Path) -> list[str]:
     names = [WEIGHTS]
     if not (folder / WEIGHTS).exists() and (folder / INDEX).exists():
         try:
-            names = sorted(set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
+            names = sorted(set(map(str, json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values())))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError("the index of the weights is damaged", value=folder / INDEX) from error
     for name in names:
@@ -145,6 +149,19 @@ def quantised(name: str, tensor: Tensor) -> dict[str, Tensor]:
 def dequantised(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """The weights that `quantised` stored."""
     return (codes.unflatten(-1, (-1, GROUP)) * scale.float().unsqueeze(-1)).flatten(-2).to(dtype)
+
+
+def _without_initialisation() -> AbstractContextManager[object]:
+    """Skips the functions of `torch.nn.init`: on the meta device they compute nothing, but import torch's tracer (0.6 s)."""
+    from torch.overrides import TorchFunctionMode
+
+    class Skip(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(function, "__module__", None) == "torch.nn.init":
+                return args[0] if args else kwargs["tensor"]
+            return function(*args, **(kwargs or {}))
+
+    return Skip()
 
 
 def _headers(files: list[Path]) -> dict[str, tuple[list[int], str]]:
@@ -177,7 +194,9 @@ def _check_shapes(model: Omni, stored: dict[str, tuple[list[int], str]], folder:
             raise CheckpointError("a tensor has an unknown type", value=f"{name} {kind}", allowed=f"I8, {', '.join(_FLOATS)}")
     unknown = [name for name in stored if name not in expected and name.removesuffix(SCALE) not in expected]
     if unknown:
-        raise CheckpointError("a tensor belongs to no part of the model", value=unknown[0], hint="is config.json the right one?")
+        raise CheckpointError(
+            "a tensor belongs to no part of the model", value=unknown[0], hint="is config.json the right one?"
+        )
 
 
 def _tensors(files: list[Path], model: Omni, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
@@ -186,7 +205,9 @@ def _tensors(files: list[Path], model: Omni, dtype: torch.dtype) -> Iterator[tup
     from safetensors import safe_open
 
     types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
-    routers = {f"{name}.{part}" for name, module in model.named_modules() if hasattr(module, "top_k") for part in ("weight", "bias")}
+    routers = {
+        f"{name}.{part}" for name, module in model.named_modules() if hasattr(module, "top_k") for part in ("weight", "bias")
+    }
     scales: dict[str, Tensor] = {}
     for file in files:
         with safe_open(file, "pt") as opened:
