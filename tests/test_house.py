@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from omnie import checkpoint
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "omnie"
 FLOORS = {
@@ -133,7 +135,7 @@ def test_folders_stay_small():
     assert set(crowded) <= CROWDED, "more than nine files besides __init__.py"
 
 
-CROWDED = {"data", "data/charts", "media", "processor", "train"}
+CROWDED = {"data", "data/charts", "media", "model", "processor", "train"}
 """Folders that may hold more than nine files for now; each is warned about."""
 
 
@@ -152,11 +154,41 @@ def test_no_machine_paths():
 TEXT_FILES = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".sh", ""}
 
 
+HOSTS = {b"www.w3.org", b"example.org"}
+"""Name spaces of SVG, and addresses in tests that are never opened."""
+
+
+def test_no_network_address_is_built_in():
+    """Where packages, fonts and models come from is a setting of pip and npm on the user's machine."""
+    found = {
+        (str(path.relative_to(ROOT)), host.decode())
+        for path in tracked()
+        if path.suffix not in {".md", ".png", ".mp4", ".wav", ".pdf"} and path.name != "LICENSE"
+        for host in re.findall(rb"\w+://([\w-]+(?:\.[\w-]+)+)", path.read_bytes())
+    }
+    assert {place for place in found if place[1].encode() not in HOSTS} == set()
+
+
 def test_readme_names_both_commands():
     readme = (ROOT / "README.md").read_text("utf-8")
     assert "make run" in readme and "make test" in readme
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
-    assert {"install", "run", "test", "check", "fix", "bench"} <= set(targets)
+    assert {"install", "run", "test", "check", "fix", "assets", "eval", "train", "bench"} <= set(targets)
+    assert set(re.findall(r"\bmake ([a-z]+)", readme)) <= set(targets)
+
+
+DOCUMENTS = sorted(p.relative_to(ROOT) for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *PACKAGE.rglob("*.md")])
+
+
+@pytest.mark.parametrize("name", DOCUMENTS, ids=str)
+def test_what_a_document_points_at_exists(name):
+    """Links, and files that are named in code marks: from the root, from the package, or by their own name in the package."""
+    text = (ROOT / name).read_text("utf-8")
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (ROOT / name.parent / link).exists()] == []
+    files = re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|toml|md))`", text)
+    missing = [file for file in files if not any((base / file).exists() for base in (ROOT, PACKAGE, *PACKAGE.iterdir()))]
+    assert missing == []
 
 
 def snippets() -> list[str]:
@@ -165,6 +197,8 @@ def snippets() -> list[str]:
 
 @pytest.mark.parametrize("code", snippets(), ids=lambda code: code.strip().splitlines()[0][:40])
 def test_readme_python_runs(code):
+    if not checkpoint.models():
+        pytest.skip("nano's weights are not in the package")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -1,16 +1,26 @@
-"""Writes what the documents copy from the thing itself: commands, and the README's scores. `--check` only compares."""
+"""Writes what the documents copy from the thing itself: commands, scores, sizes, the model card. `--check` only compares."""
 
-import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import card
+import results
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
 README = ROOT / "README.md"
-SCORES = ROOT / "benchmarks" / "results" / "skills.json"
-BLOCK = re.compile(r"(<!-- skills -->\n).*?(<!-- /skills -->)", re.S)
+CARD = ROOT / "src" / "omnie" / "nano" / "README.md"
+BLOCKS: dict[str, Callable[[], str]] = {
+    "kinds": results.kinds,
+    "skills": results.skills,
+    "speed": results.speed,
+    "sizes": results.sizes,
+    "credits": results.credits,
+}
+"""Between `<!-- NAME -->` and `<!-- /NAME -->` in the README stands what the function gives."""
 
 
 def help_of(*verb: str) -> str:
@@ -18,30 +28,35 @@ def help_of(*verb: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "100", "PATH": ""}).stdout
 
 
+def verbs(overview: str) -> list[str]:
+    return re.findall(r"^  ([\w-]+)  +\S", overview.partition("Commands:")[2], re.M)
+
+
+def sections(*verb: str) -> str:
+    """A command's help, then that of its subcommands."""
+    text = help_of(*verb)
+    section = f"## {' '.join(('omnie', *verb))}\n\n```text\n{text.rstrip()}\n```\n"
+    return "\n".join([section, *(sections(*verb, name) for name in verbs(text))])
+
+
 def commands() -> str:
-    overview = help_of()
-    verbs = re.findall(r"^  (\w+)  +\S", overview.partition("Commands:")[2], re.M)
-    texts = {"omnie": overview} | {f"omnie {verb}": help_of(verb) for verb in verbs}
-    sections = [f"## {name}\n\n```text\n{text.rstrip()}\n```\n" for name, text in texts.items()]
-    return "\n".join(["# Commands\n\nWritten by `make fix` from the commands' own help.\n", *sections])
+    return "# Commands\n\nWritten by `make fix` from the commands' own help.\n\n" + sections()
 
 
-def scores() -> str:
-    """The README's table of held-out scores; empty as long as nothing was measured."""
-    if not SCORES.is_file():
-        return ""
-    skills = json.loads(SCORES.read_text("utf-8"))["skills"]
-    rows = [
-        f"| {name} | {row['score']:.1%} | {row['low']:.1%} to {row['high']:.1%} | {row['n']} |" for name, row in skills.items()
-    ]
-    return "\n".join(["| skill | score | 95 % interval | cases |", "|---|---|---|---|", *rows, ""])
+def readme() -> str:
+    """The README with its blocks renewed."""
+    text = README.read_text("utf-8")
+    for name, block in BLOCKS.items():
+        opening, closing = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, found, rest = text.partition(opening)
+        if not found or closing not in rest:
+            sys.exit(f"README.md has no block '{name}'")
+        text = before + opening + block() + closing + rest.partition(closing)[2]
+    return text
 
 
 def wanted() -> dict[Path, str]:
-    return {
-        COMMANDS: commands(),
-        README: BLOCK.sub(lambda match: match[1] + scores() + match[2], README.read_text("utf-8")),
-    }
+    return {COMMANDS: commands(), README: readme(), CARD: card.card()}
 
 
 def main() -> None:

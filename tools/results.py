@@ -1,0 +1,185 @@
+"""What the documents say in numbers, as Markdown: scores, training, speed, sizes. Read from result files and from the code.
+
+A missing result file gives a sentence that says so; nothing here measures anything.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+LEVELS = ((0.8, "yes"), (0.4, "often"), (0.0, "not yet"))
+"""Score from which on a skill is called so."""
+
+ABILITIES = {
+    "charts": "title, values, trend, kind of a chart",
+    "charts.title": "the title of a chart",
+    "charts.value": "a value in a chart, within 5 %",
+    "charts.extreme": "the largest or smallest in a chart",
+    "charts.trend": "the trend of a chart",
+    "charts.kind": "the kind of a chart",
+    "charts.describe": "what a chart shows, in a sentence",
+    "charts.count": "how many bars, slices or lines",
+    "charts.unknown": "saying that a chart does not show what is asked",
+    "lines": "reading text in pictures",
+    "lines.read": "one line of text in a picture",
+    "lines.block": "two to four lines of text in a picture",
+    "tables": "a cell of a table",
+    "tables.lookup": "a cell of a table in a picture",
+    "tables.text_lookup": "a cell of a CSV or XLSX table",
+    "objects": "things and shapes in pictures",
+    "objects.name": "the name of a thing in a picture",
+    "objects.count": "how many things in a picture",
+    "objects.which": "which thing is where in a picture",
+    "objects.colour": "colour, shape and side of shapes",
+    "speech": "writing down speech, spoken questions",
+    "speech.transcribe": "writing down a spoken sentence",
+    "speech.answer": "answering a spoken question about numbers",
+    "speech.language": "the language of a spoken sentence",
+    "speech.keyword": "whether a word was spoken",
+    "sounds": "naming and counting sounds",
+    "sounds.name": "the name of a sound",
+    "sounds.count": "how many beeps",
+    "scenes": "movement and sounds in clips",
+    "scenes.motion": "how something moves in a clip",
+    "scenes.sound": "which sound a clip has",
+    "scenes.when": "when a sound begins in a clip",
+    "scenes.object": "what moves in a clip",
+    "scenes.both": "what moves and what is heard in a clip",
+    "pages": "questions about PDF pages",
+    "pages.qa": "questions about a PDF page",
+    "pages.unknown": "saying that a page does not answer the question",
+    "text_qa": "questions about a passage of text",
+    "text.qa": "questions about a passage of text",
+    "text.unknown": "saying that a passage does not answer the question",
+    "text_find": "finding values in lists, repeating text",
+    "text.find": "the value of a key in a list",
+    "text.copy": "repeating text",
+    "text_extract": "fields of a text as JSON",
+    "text.extract": "JSON with the wanted fields of a text",
+    "text_sentiment": "the mood of a review",
+    "text.sentiment": "the mood of a review",
+    "text_logic": "small sums, sorting, trends of numbers",
+    "text.math": "small sums",
+    "text.sort": "sorting numbers and words",
+    "text.trend": "the trend of a list of numbers",
+    "smalltalk": "small talk",
+    "text.smalltalk": "who are you, what can you do",
+}
+"""Skill or group -> what it is, in words."""
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """A result file of `benchmarks/results/`, or None where it is not committed."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def skills(part: str = "skills") -> str:
+    """What the model can do, best first: by group ("skills") or by single skill ("detail")."""
+    found, exchanged = read("skills"), (read("skills_shuffled") or {}).get(part, {})
+    if not found:
+        return "No result is committed yet: `make eval` writes `benchmarks/results/skills.json`.\n"
+    head = ["what", "can it?", "score", "95 % interval", "cases", *(["files exchanged"] if exchanged else [])]
+    ranked = sorted(found[part].items(), key=lambda item: -item[1]["score"])
+    rows = [[*_skill(name, row), *([_share(exchanged.get(name))] if exchanged else [])] for name, row in ranked]
+    return table(head, rows) + f"\n{_origin(found, bool(exchanged))}\n"
+
+
+def _skill(name: str, row: dict[str, Any]) -> list[str]:
+    level = next(word for least, word in LEVELS if row["score"] >= least)
+    rates = "".join(f", {rate.upper()} {row[rate]:.0%}" for rate in ("cer", "wer") if rate in row)
+    return [ABILITIES.get(name, name) + rates, level, _share(row), f"{row['low']:.0%} to {row['high']:.0%}", str(row["n"])]
+
+
+def _share(row: dict[str, Any] | None) -> str:
+    return f"{row['score']:.0%}" if row else ""
+
+
+def _origin(found: dict[str, Any], exchanged: bool) -> str:
+    control = ' "files exchanged": the same questions with another case\'s picture or sound.' if exchanged else ""
+    return f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
+
+
+def training() -> str:
+    """How the shipped weights were made."""
+    found = read("training")
+    if not found:
+        return "No training record is committed yet: `python tools/record.py RUN` writes it.\n"
+    rows = [
+        ["hardware", found["device"]],
+        ["time", f"{found['seconds'] / 60:.0f} minutes, {found['date']}"],
+        ["steps", f"{found['steps']:,}"],
+        ["tokens", f"{found['tokens'] / 1e6:.1f} million (text, picture and sound tokens together)"],
+        ["speed", f"{found['tokens'] / found['seconds']:,.0f} tokens a second"],
+        ["last training loss", f"{found['loss']:.2f} a token of the answers"],
+    ]
+    return table(["", ""], rows)
+
+
+def command() -> str:
+    """The training command of the shipped weights: what its settings change of the defaults."""
+    from omnie.train.config import TrainConfig
+
+    settings = (read("training") or {}).get("settings", {"minutes": 60.0})
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    changed = {name.replace("_", "-"): value for name, value in settings.items() if value != defaults[name]}
+    options = "".join(f" --{name}" if value is True else f" --{name} {value}" for name, value in changed.items())
+    return f".venv/bin/omnie train --out runs/again{options}"
+
+
+def speed() -> str:
+    """What `make bench` measured."""
+    found = read("startup")
+    if not found:
+        return "No result is committed yet: `make bench` writes `benchmarks/results/startup.json`.\n"
+    rows = [
+        [case["what"], f"{case['first']:.1f} s", f"{case['exit']:.1f} s", f"{case['peak_mib']:.0f} MiB"]
+        for case in found["cases"]
+    ]
+    head = ["question about", "first token", "whole answer", "memory, all processes"]
+    return table(head, rows) + f"\nFrom process start; {found['hardware']}, {found['date']}; `make bench` measures again.\n"
+
+
+def sizes(name: str = "nano") -> str:
+    """Layers and parameters of a size, counted on the model itself."""
+    import torch
+
+    from omnie.model.config import architecture, parameter_counts
+    from omnie.model.omni import Omni
+
+    config = architecture(name)
+    with torch.device("meta"):
+        counts = parameter_counts(Omni(config))
+    total, active = f"{counts['total'] / 1e6:.1f} million", f"{counts['text'] / 1e6:.1f} million"
+    groups = ", ".join(f"{g['experts']} {n} experts (top {g['top_k']})" for n, g in config.expert_groups.items())
+    rows = [
+        ["decoder", f"{config.num_hidden_layers} layers of {config.hidden_size}, the first {config.num_dense_layers} dense"],
+        ["experts a layer", f"{groups}, one shared of {config.shared_expert_width}"],
+        ["parameters", f"{total}, of which {active} work on a text token"],
+        ["vocabulary", f"{config.vocab_size:,} tokens of German and English"],
+        ["context", f"{config.max_position_embeddings:,} tokens"],
+    ]
+    return table(["", ""], rows)
+
+
+def kinds() -> str:
+    """The kinds of files that are read."""
+    from omnie.media.kinds import READ
+
+    return f"{READ}.\n"
+
+
+def credits() -> str:
+    """Whom the licences of the fonts and emoji want named, from `assets.toml`."""
+    from omnie.data.assets import assets
+
+    named = [asset for asset in assets("emoji") if asset.credit]
+    return "".join(f"- {asset.family}: {asset.credit}, {asset.licence} (npm `{asset.package}`)\n" for asset in named)
