@@ -281,7 +281,7 @@ def read(path: Path) -> Architecture:
     """The architecture in a `config.json`; keys that are Transformers' own are ignored, missing ones take defaults."""
     try:
         fields = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError("config.json cannot be read", value=path, hint=str(error)) from error
     kind = fields.get("model_type") if isinstance(fields, dict) else None
     if kind != "omnie":
