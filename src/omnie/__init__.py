@@ -38,10 +38,12 @@ def register() -> None:
     """
     from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
 
+    from omnie import checkpoint
     from omnie.model import hub
     from omnie.processor import OmnieProcessor
 
     hub.register()
+    hub.OmniePreTrainedModel.int8 = (checkpoint.SCALE, checkpoint.dequantised)
     AutoProcessor.register(hub.OmnieConfig, OmnieProcessor, exist_ok=True)
     AutoTokenizer.register(hub.OmnieConfig, tokenizer_class=PreTrainedTokenizerFast, exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""The model. `Omni` needs torch alone; Transformers' face of it (`hub.py`) loads when one of the names below is touched."""
+"""The model. `Omni` needs torch alone; Transformers' face of it (`hub/`) loads when one of the names below is touched."""
 
 from importlib import import_module
 from typing import Any

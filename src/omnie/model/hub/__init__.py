@@ -1,0 +1,22 @@
+"""The Transformers face of the model: `from_pretrained`, `generate`, `Trainer`, the Auto classes. No layer is defined here.
+
+The modules and the names of the weights are those of `omni.py`. Whole to part: `generation.py` (the model with its head),
+`body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py` (what both share), `config.py`.
+"""
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
+
+from omnie.model.hub.base import OmniePreTrainedModel
+from omnie.model.hub.body import OmnieModel
+from omnie.model.hub.config import OmnieConfig
+from omnie.model.hub.generation import OmnieForConditionalGeneration
+
+__all__ = ["OmnieConfig", "OmnieForConditionalGeneration", "OmnieModel", "OmniePreTrainedModel", "register"]
+
+
+def register() -> None:
+    """Makes the Auto classes know the model; may be called any number of times."""
+    AutoConfig.register(OmnieConfig.model_type, OmnieConfig, exist_ok=True)
+    AutoModel.register(OmnieConfig, OmnieModel, exist_ok=True)
+    for face in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
+        face.register(OmnieConfig, OmnieForConditionalGeneration, exist_ok=True)

@@ -1,0 +1,108 @@
+"""What the body and the model with its head share: the attention interface, fresh weights, features of media, int8 on load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from omnie.errors import CheckpointError
+from omnie.inputs import image_tokens, video_tokens
+from omnie.model.decoder import RmsNorm
+from omnie.model.experts import Router
+from omnie.model.hub.config import OmnieConfig
+from omnie.model.omni import initialise
+from omnie.ops.attention import reference
+
+
+class HubAttention:
+    """The attention function that `config._attn_implementation` names, looked up anew at every call."""
+
+    def __init__(self, config: OmnieConfig, window: int | None):
+        self.config, self.window = config, window
+
+    def __call__(self, module: nn.Module, *args: Any, is_causal: bool, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, reference)
+        # Always causal: a mask may say no more than which tokens are padding, so its presence does not replace causality.
+        return attend(module, *args, is_causal=True, sliding_window=self.window, **kwargs)
+
+
+class OmniePreTrainedModel(PreTrainedModel):
+    """What the body and the model with its head share."""
+
+    config_class = OmnieConfig
+    base_model_prefix = "model"
+    input_modalities = ("text", "image", "video", "audio")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _no_split_modules = ["DecoderLayer", "Block"]
+    _skip_keys_device_placement = ["past_key_values"]
+    # "strict" means for bfloat16 too: rounded router scores would choose other experts.
+    _keep_in_fp32_modules_strict = [r"\.gate\."]
+
+    int8: ClassVar[tuple[str, Callable[[Tensor, Tensor, torch.dtype], Tensor]] | None] = None
+    """Suffix of a scale's name, and (codes, scale, dtype) -> weights. The format is that of `checkpoint.py`, floors above, so
+    `omnie.register()` fills it in."""
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        initialise(module, self.config.initializer_range)
+        # Weights missing from a checkpoint begin as raw memory, so torch's own defaults are set as well.
+        if isinstance(module, nn.LayerNorm | RmsNorm):
+            nn.init.ones_(module.weight)
+        if isinstance(module, nn.LayerNorm | Router):
+            nn.init.zeros_(module.bias)
+
+    @staticmethod
+    def _load_pretrained_model(
+        model: Any, state_dict: dict[str, Tensor] | None, checkpoint_files: list[str] | None, load_config: Any, *rest: Any
+    ) -> Any:
+        """Transformers' own step from files to modules, after int8 weights have become floating point."""
+        if state_dict is None and any(holds_int8(file) for file in checkpoint_files or ()):
+            if model.int8 is None:
+                raise CheckpointError("int8 weights cannot be read yet", value=checkpoint_files, hint="call omnie.register()")
+            state_dict, checkpoint_files = unpacked(checkpoint_files, *model.int8, load_config.dtype), None
+        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, *rest)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.base_model.language_model.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.base_model.language_model.embed_tokens = value
+
+    def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """Images as the decoder sees them: `pooler_output` holds one [T, D] each, `last_hidden_state` all patches [P, D]."""
+        output = self.base_model.visual(pixel_values, image_grid_thw)
+        counts = [image_tokens(grid) for grid in image_grid_thw.tolist()]
+        return BaseModelOutputWithPooling(output.patches, output.tokens.split(counts))
+
+    def get_video_features(self, pixel_values_videos: Tensor, video_grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """Clip pieces; see `get_image_features`."""
+        output = self.base_model.visual(pixel_values_videos, video_grid_thw)
+        counts = [video_tokens(grid) for grid in video_grid_thw.tolist()]
+        return BaseModelOutputWithPooling(output.patches, output.tokens.split(counts))
+
+    def get_audio_features(self, input_features: Tensor, audio_lengths: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """Sounds as the decoder sees them: `pooler_output` holds one [T, D] each."""
+        return BaseModelOutputWithPooling(pooler_output=tuple(self.base_model.audio(input_features, audio_lengths)))
+
+
+def holds_int8(file: str) -> bool:
+    """Whether a safetensors file stores int8 codes; reads its header only."""
+    with safe_open(file, "pt") as opened:
+        return any(opened.get_slice(name).get_dtype() == "I8" for name in opened.keys())  # noqa: SIM118 (not a dict)
+
+
+def unpacked(files: list[str], suffix: str, weights_of: Callable[..., Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, int8 codes with their scales as weights."""
+    stored = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    scales = {name: stored.pop(name + suffix) for name in list(stored) if name + suffix in stored}
+    return stored | {name: weights_of(stored[name], scale, dtype) for name, scale in scales.items()}

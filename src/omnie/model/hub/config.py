@@ -1,0 +1,39 @@
+"""`Architecture` as Transformers' config. The fields live in `model/config.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from transformers import PreTrainedConfig
+
+from omnie.model.config import Architecture, architecture
+
+
+class OmnieConfig(PreTrainedConfig, Architecture):
+    """`Architecture` and what Transformers wants to know besides. Every field has a default: those of `8b`.
+
+    The token ids are those of `omnie.processor.tokens`.
+    """
+
+    model_type = "omnie"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+    image_token_id: int = 8
+    video_token_id: int = 11
+    audio_token_id: int = 14
+    tie_word_embeddings: bool = True
+    use_cache: bool = True
+
+    @classmethod
+    def of(cls, size: str | Architecture) -> OmnieConfig:
+        """The config of a named size ("8b", "nano", "toy") or of an architecture."""
+        fields = size if isinstance(size, Architecture) else architecture(size)
+        return cls(**{item.name: getattr(fields, item.name) for item in dataclasses.fields(Architecture)})
+
+    @property
+    def layer_types(self) -> list[str]:
+        """What each layer sees, in the words of Transformers' caches."""
+        return ["sliding_attention" if self.is_sliding(i) else "full_attention" for i in range(self.num_hidden_layers)]
