@@ -121,5 +121,7 @@ BAD: dict[str, Callable[[], bytes]] = {
     "nan.wav": wav_of_nan,
     "no-frames.mkv": lambda: clip(frames=0),
     "broken-sound.mkv": lambda: clip(sound=b"this is no FLAC frame"),
+    "truncated.mkv": lambda: clip()[:900],
+    "program.jpg": lambda: b"\x7fELF\2\1\1" + bytes(500),
     "random.mp4": lambda: np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8).tobytes(),
 }

@@ -122,17 +122,19 @@ def test_an_unknown_model_is_one_line_and_status_2(capsys):
     assert exit.value.code == 2 and "no-such-model" in talk and talk.count("\n") == 1
 
 
-def test_the_command_itself_streams_and_refuses_without_a_memory_spike(toy_folder, files):
-    """The installed command in processes of its own: an answer, and a giant picture that costs no more memory than it."""
+def test_the_command_itself_streams_and_refuses_without_a_memory_spike(toy_folder, files, tmp_path):
+    """The installed command in processes of its own: files that promise gigabytes cost no more memory than a small picture."""
     command = [OMNIE, "ask", "--model", str(toy_folder), "--max-tokens", "4"]
-    good = subprocess.run([*command, "picture.png", "What?"], cwd=files, capture_output=True, text=True)
+    options = {"cwd": files, "capture_output": True, "text": True, "env": os.environ | {"TMPDIR": str(tmp_path)}}
+    good = subprocess.run([*command, "picture.png", "What?"], **options)
     assert good.returncode == 0 and good.stdout.strip() and good.stderr == ""
     usual = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     before = set(os.listdir(files))
-    giant = subprocess.run([*command, "giant.png", "What?"], cwd=files, capture_output=True, text=True)
-    assert giant.returncode == 2 and giant.stdout == "" and giant.stderr.count("\n") == 1
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < usual * 1.1
-    assert set(os.listdir(files)) == before
+    for name in ("giant.png", "200-metres.pdf", "lying.wav"):
+        bad = subprocess.run([*command, name, "What?"], **options)
+        assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.count("\n") == 1
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < usual * 1.1, name
+    assert set(os.listdir(files)) == before and os.listdir(tmp_path) == []
 
 
 def test_a_reader_that_leaves_in_the_middle_is_quiet(toy_folder, files):
