@@ -1,7 +1,8 @@
-"""Writes `benchmarks/results/training.json`, the record of the run whose weights are shipped: `python tools/record.py RUN`.
+"""Writes `benchmarks/results/training.json`, how the shipped weights were trained: `python tools/record.py RUN [RUN]...`.
 
-A run's folder holds `metrics.jsonl` (all scalars) and checkpoints with the run's settings; the record keeps what a reader needs
-to judge the weights and to train them again: machine, time, tokens, settings, the loss curve, the losses by skill.
+A run's folder holds `metrics.jsonl` (all scalars) and checkpoints with the run's settings. Where a run began with the weights
+of another one, both are named in order: steps, tokens and time add up, the losses are those of the last. The record keeps what
+a reader needs to judge the weights and to train them again.
 """
 
 import argparse
@@ -27,25 +28,29 @@ def hardware() -> str:
     return f"{named[1] if named else platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
-def record(run: Path, device: str) -> dict[str, Any]:
-    """The run's record; `device` says on what it ran."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    steps = [line for line in lines if "loss" in line]
-    checks = [line for line in lines if any(name.startswith("validation/") for name in line)]
-    last = steps[-1]
-    finished = datetime.date.fromtimestamp((run / "metrics.jsonl").stat().st_mtime)
+def record(runs: list[Path], device: str) -> dict[str, Any]:
+    """The record of runs that went on from each other; `device` says on what they ran."""
+    parts = [[line for line in scalars(run) if "loss" in line] for run in runs]
+    checks = [line for line in scalars(runs[-1]) if any(name.startswith("validation/") for name in line)]
+    finished = datetime.date.fromtimestamp((runs[-1] / "metrics.jsonl").stat().st_mtime)
     return {
         "device": device,
         "date": finished.isoformat(),
-        "steps": last["step"],
-        "tokens": int(last["tokens"]),
-        "seconds": last["seconds"],
-        "loss": last["loss"],
-        "settings": settings(run),
-        "losses": recent(steps, "skill/"),
+        **{name: round(sum(lines[-1][key] for lines in parts)) for name, key in TOTALS.items()},
+        "loss": parts[-1][-1]["loss"],
+        "settings": [settings(run) for run in runs],
+        "losses": recent(parts[-1], "skill/"),
         "validation": recent(checks, "validation/"),
-        "curve": [[line["step"], int(line["tokens"]), line["loss"]] for line in thinned(steps)],
+        "curves": [[[line["step"], int(line["tokens"]), line["loss"]] for line in thinned(lines)] for lines in parts],
     }
+
+
+TOTALS = {"steps": "step", "tokens": "tokens", "seconds": "seconds"}
+"""What adds up over runs -> the scalar that counts it."""
+
+
+def scalars(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 def settings(run: Path) -> dict[str, Any]:
@@ -72,11 +77,11 @@ def thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, the first one first")
     parser.add_argument("--device", default=hardware(), help="on what it ran (default: this machine)")
     known = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record(known.run, known.device), indent=1)
+    text = json.dumps(record(known.runs, known.device), indent=1)
     # A curve's point is one line: three numbers below each other would make a long file of a short table.
     text = re.sub(r"\[\s+(\d+),\s+(\d+),\s+([\d.]+)\s+\]", r"[\1, \2, \3]", text)
     (RESULTS / "training.json").write_text(text + "\n", "utf-8")

@@ -112,27 +112,34 @@ def training() -> str:
     """How the shipped weights were made."""
     found = read("training")
     if not found:
-        return "No training record is committed yet: `python tools/record.py RUN` writes it.\n"
+        return "No record is committed yet: `python tools/record.py RUN` writes `benchmarks/results/training.json`.\n"
     rows = [
         ["hardware", found["device"]],
         ["time", f"{found['seconds'] / 60:.0f} minutes, {found['date']}"],
         ["steps", f"{found['steps']:,}"],
         ["tokens", f"{found['tokens'] / 1e6:.1f} million (text, picture and sound tokens together)"],
         ["speed", f"{found['tokens'] / found['seconds']:,.0f} tokens a second"],
-        ["last training loss", f"{found['loss']:.2f} a token of the answers"],
+        ["training loss at the end", f"{found['loss']:.2f} a token of the answers"],
     ]
     return table(["", ""], rows)
 
 
 def command() -> str:
-    """The training command of the shipped weights: what its settings change of the defaults."""
+    """The training commands of the shipped weights: what the settings of each run change of the defaults."""
+    runs = (read("training") or {}).get("settings", [{"minutes": 60.0}])
+    folders = [f"runs/again{number}" for number in range(1, len(runs) + 1)]
+    starts = ["", *(f" --init {folder}/model" for folder in folders)]
+    plan = zip(folders, starts, runs)
+    return "\n".join(f".venv/bin/omnie train --out {folder}{start}{options(run)}" for folder, start, run in plan)
+
+
+def options(settings: dict[str, Any]) -> str:
+    """Settings of a run as options, without those that are as they always are."""
     from omnie.train.config import TrainConfig
 
-    settings = (read("training") or {}).get("settings", {"minutes": 60.0})
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     changed = {name.replace("_", "-"): value for name, value in settings.items() if value != defaults[name]}
-    options = "".join(f" --{name}" if value is True else f" --{name} {value}" for name, value in changed.items())
-    return f".venv/bin/omnie train --out runs/again{options}"
+    return "".join(f" --{name}" if value is True else f" --{name} {value}" for name, value in changed.items())
 
 
 def speed() -> str:
