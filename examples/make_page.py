@@ -1,6 +1,6 @@
 """Writes `page.pdf`, a one-page invoice, with a PDF writer of its own, which the training material never saw.
 
-    python examples/make_page.py [FILE]
+python examples/make_page.py [FILE]
 """
 
 import sys

@@ -92,7 +92,7 @@ def test_fetching_converts_marks_and_is_idempotent(tmp_path, monkeypatch):
         entry = tarfile.TarInfo("package/icons.json")
         entry.size = len(body)
         packed.addfile(entry, io.BytesIO(body))
-    fake_npm(tmp_path / "bin", monkeypatch, f"cp {tmp_path}/p.tgz . && echo '[{{\"filename\": \"p.tgz\"}}]'")
+    fake_npm(tmp_path / "bin", monkeypatch, f'cp {tmp_path}/p.tgz . && echo \'[{{"filename": "p.tgz"}}]\'')
     assets.fetch([asset], root, say=said.append)
     assets.fetch([asset], root, say=said.append)
     assert len(said) == 1 and assets.fetched(asset, root)

@@ -87,8 +87,11 @@ def require(asset: Asset, root: Path = FOLDER) -> Path:
         InputError: It has not been fetched; the message names the command that does it.
     """
     if not fetched(asset, root):
-        raise InputError("fonts and pictures have not been fetched", value=f"{asset.family} is not in {root}/",
-                         hint=f"run `{COMMAND}` in the repository's root; it needs npm and a network")
+        raise InputError(
+            "fonts and pictures have not been fetched",
+            value=f"{asset.family} is not in {root}/",
+            hint=f"run `{COMMAND}` in the repository's root; it needs npm and a network",
+        )
     return asset.folder(root)
 
 

@@ -45,8 +45,14 @@ def _faces_of(asset: assets.Asset, folder: Path) -> tuple[Face, ...]:
     return tuple(Face(asset.family, path.stem, asset.kind, path) for path in found if path.is_file())
 
 
-def pick(rng: np.random.Generator, split: Split, *, kinds: Iterable[str] | None = None, styles: Iterable[str] | None = None,
-         root: Path = assets.FOLDER) -> Face:
+def pick(
+    rng: np.random.Generator,
+    split: Split,
+    *,
+    kinds: Iterable[str] | None = None,
+    styles: Iterable[str] | None = None,
+    root: Path = assets.FOLDER,
+) -> Face:
     """A face of the split: first a kind (by `SHARES`), then a family, then a style (by `STYLE_SHARES`).
 
     Args:

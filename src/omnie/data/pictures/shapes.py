@@ -95,7 +95,6 @@ def colour(rng: np.random.Generator, split: Split) -> Example:
     return Example("objects.colour", (Part("image", Image(pixels)), text(question)), answer, families={"template": wording})
 
 
-
 def paint(rng: np.random.Generator, shapes: list[str], colours: list[str]) -> np.ndarray:
     """The shapes from left to right on a ground that none is lost on, perhaps worn: uint8 [height, width, 3]."""
     cell, height = int(rng.integers(48, 97)), int(rng.integers(64, 129))
