@@ -27,7 +27,7 @@ def parameters() -> typing.Iterator[inspect.Parameter]:
     hints = typing.get_type_hints(TrainConfig, include_extras=True)
     for field in dataclasses.fields(TrainConfig):
         kind, sentence = typing.get_args(hints[field.name])
-        option = Annotated[kind, typer.Option(help=sentence)]
+        option = Annotated[kind, typer.Option(help=sentence)]  # type: ignore[valid-type]
         default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
         yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
