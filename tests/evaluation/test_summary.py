@@ -51,6 +51,12 @@ def test_more_edits_than_characters_score_zero_but_show():
     assert row["score"] == 0 and row["cer"] == round(7 / 6, 4) and row["low"] == 0
 
 
+@pytest.mark.parametrize("scoring", ["cer", "json"])
+def test_a_lone_graded_case_says_nothing_about_others(scoring):
+    row = summary(judged(scoring, ('{"a": 1, "b": 2}', '{"a": 1, "b": 3}')))
+    assert 0 < row["score"] < 1 and (row["low"], row["high"]) == (0, 1)
+
+
 @pytest.mark.parametrize(("given", "score"), [("ab", 1.0), ("", 0.0)], ids=["all right", "all wrong"])
 def test_a_few_equal_cases_are_no_certainty(given, score):
     row = summary(judged("cer", *[("ab", given)] * 5))

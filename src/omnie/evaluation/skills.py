@@ -42,7 +42,7 @@ class SkillsConfig:
     """
 
     cases: int = 200
-    split: Split = "heldout"
+    split: str = "heldout"
     groups: tuple[str, ...] = ()
     shuffle: bool = False
 

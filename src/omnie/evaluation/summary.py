@@ -60,4 +60,6 @@ def by_rate(cases: Sequence[Judged], scoring: Scoring) -> dict[str, Any]:
 
 
 def _row(score: float, low: float, high: float, n: int) -> dict[str, Any]:
+    if n == 1 and low == high:
+        low, high = 0.0, 1.0  # resampling a lone graded case shows no spread, which is not the same as none
     return {"score": round(score, 4), "n": n, "low": round(low, 4), "high": round(high, 4)}
