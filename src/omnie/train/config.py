@@ -27,6 +27,7 @@ class TrainConfig:
     weight_decay: Annotated[float, "Decoupled weight decay."] = 0.05
     clip: Annotated[float, "Largest global gradient norm."] = 1.0
     alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
+    prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
     nice: Annotated[int, "By how much the data processes' priority is lowered."] = 0

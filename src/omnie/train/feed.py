@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnie.train.losses import AlignmentTensors, Targets, targets_of
+from omnie.processor.tokens import COUNT
+from omnie.train.losses import AlignmentTensors, Targets, prompt_targets_of, targets_of
 from omnie.train.packing import Alignment, Batch
 
 HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
@@ -15,13 +16,14 @@ HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One batch on the device: the model's arguments, targets, auxiliary alignments, and its skills.
+    """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, and its skills.
 
     `tokens` of its `slots` are real, the others padding.
     """
 
     inputs: dict[str, Tensor]
     targets: Targets
+    prompt: Targets
     alignments: dict[str, AlignmentTensors]
     skills: tuple[str, ...]
     tokens: int
@@ -31,13 +33,15 @@ class Step:
 def to_device(batch: Batch, device: torch.device, dtype: torch.dtype) -> Step:
     """Moves a batch; pixels and sounds get the model's dtype and range there."""
     arrays = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
-    found = targets_of(arrays.pop("labels"), torch.from_numpy(batch.skill_ids))
+    labels = arrays.pop("labels")
+    found, prompt = targets_of(labels, torch.from_numpy(batch.skill_ids)), prompt_targets_of(arrays, labels, COUNT)
     move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
     inputs = {name: array if name in HOST else restore(name, move(array), dtype) for name, array in arrays.items()}
     alignments = {"image": batch.image, "audio": batch.audio}
     return Step(
         inputs=inputs,
-        targets=Targets(move(found.positions), move(found.labels), move(found.skills)),
+        targets=Targets(*map(move, (found.positions, found.labels, found.skills))),
+        prompt=Targets(*map(move, (prompt.positions, prompt.labels, prompt.skills))),
         alignments={name: _alignment(value, device) for name, value in alignments.items() if value is not None},
         skills=batch.skills,
         tokens=batch.tokens,
@@ -57,6 +61,10 @@ def _alignment(value: Alignment, device: torch.device) -> AlignmentTensors:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
 
     return AlignmentTensors(
-        tensor(value.rows), tensor(value.cells), tensor(value.steps), tensor(value.targets), tensor(value.target_lengths),
+        tensor(value.rows),
+        tensor(value.cells),
+        tensor(value.steps),
+        tensor(value.targets),
+        tensor(value.target_lengths),
         value.width,
     )

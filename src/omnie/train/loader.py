@@ -183,7 +183,8 @@ def _failure(worker: _Worker, got: object) -> LoaderError:
         return LoaderError("a data worker failed", value=got.strip().splitlines()[-1], hint="full cause:\n" + got)
     worker.process.join(5)
     return LoaderError(
-        "a data worker died", value=f"{worker.process.name}, exit code {worker.process.exitcode}",
+        "a data worker died",
+        value=f"{worker.process.name}, exit code {worker.process.exitcode}",
         hint="a negative code is a signal (-9: out of memory); use fewer --workers",
     )
 

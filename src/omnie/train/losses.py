@@ -87,6 +87,19 @@ def targets_of(labels_BT: Tensor, skill_ids_BT: Tensor) -> Targets:
     return Targets(row * columns + column, labels_BT[row, column + 1], skill_ids_BT[row, column + 1])
 
 
+def prompt_targets_of(inputs: Mapping[str, Tensor], labels_BT: Tensor, special: int) -> Targets:
+    """Which states predict the user's own words: text tokens without a label, below `special` none, within one sequence.
+
+    Passages repeat their names and questions quote them, so these many tokens teach copying, which the few answer tokens
+    alone teach slowly. `skills` is empty: they are nobody's score.
+    """
+    ids, types, segments = (inputs[name] for name in ("input_ids", "mm_token_type_ids", "segment_ids"))
+    same = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+    words = (types[:, 1:] == 0) & (ids[:, 1:] >= special) & (labels_BT[:, 1:] == IGNORE)
+    row, column = (same & words).nonzero(as_tuple=True)
+    return Targets(row * ids.shape[1] + column, ids[row, column + 1], torch.empty(0, dtype=torch.long))
+
+
 def cross_entropy(logits_NV: Tensor, targets: Targets, skills: int) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy, and its sums by skill.
 

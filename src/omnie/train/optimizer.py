@@ -104,8 +104,19 @@ class Optimizer:
         s = self.settings
         counts = [torch.full((), float(self.steps), device=m.device) for m in masters]
         torch._fused_adamw_(
-            masters, grads, first, second, [], counts, lr=s.adamw * rate, beta1=s.betas[0], beta2=s.betas[1],
-            weight_decay=s.decay if decays else 0.0, eps=1e-10, amsgrad=False, maximize=False,
+            masters,
+            grads,
+            first,
+            second,
+            [],
+            counts,
+            lr=s.adamw * rate,
+            beta1=s.betas[0],
+            beta2=s.betas[1],
+            weight_decay=s.decay if decays else 0.0,
+            eps=1e-10,
+            amsgrad=False,
+            maximize=False,
         )
 
     def _muon(self, masters: list, grads: list, first: list, rate: float) -> None:

@@ -181,6 +181,11 @@ class Trainer:
         loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))
         self.meter.skills(step.skills, by_skill)
         total = loss + router_loss(trace, self.routers)
+        if self.config.prompt and len(step.prompt.positions):
+            hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.prompt.positions)
+            prompt = F.cross_entropy(F.linear(hidden_ND, self.model.lm_head.weight).float(), step.prompt.labels)
+            self.meter.add("prompt", prompt.detach())
+            total = total + self.config.prompt * prompt
         for name in step.alignments if self.config.alignment else ():
             alignment = self._alignment(name, output, step)
             self.meter.add(f"alignment/{name}", alignment.detach())
