@@ -2,7 +2,7 @@
 only; no weights here.
 
 The modules read plain attributes, so they take an `Architecture` or anything with the same fields (Transformers' `OmnieConfig`
-in `hub.py` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`.
+in `hub/` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`.
 """
 
 from __future__ import annotations

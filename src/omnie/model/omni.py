@@ -1,6 +1,6 @@
 """The whole model: pictures, sound and text become one sequence of embeddings, and the decoder continues it.
 
-`Omni` needs torch alone, which is what starts fast; `hub.py` gives the same body Transformers' face (`from_pretrained`,
+`Omni` needs torch alone, which is what starts fast; `hub/` gives the same body Transformers' face (`from_pretrained`,
 `generate`). Names, axes and dtypes of the inputs: `omnie/inputs.py`. Sizes: `config.py`.
 """
 

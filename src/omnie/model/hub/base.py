@@ -69,7 +69,8 @@ class OmniePreTrainedModel(PreTrainedModel):
         if state_dict is None and any(holds_int8(file) for file in checkpoint_files or ()):
             if model.int8 is None:
                 raise CheckpointError("int8 weights cannot be read yet", value=checkpoint_files, hint="call omnie.register()")
-            state_dict, checkpoint_files = unpacked(checkpoint_files, *model.int8, load_config.dtype), None
+            suffix, weights_of = model.int8
+            state_dict, checkpoint_files = unpacked(checkpoint_files or [], suffix, weights_of, load_config.dtype), None
         return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, *rest)
 
     def get_input_embeddings(self) -> nn.Module:

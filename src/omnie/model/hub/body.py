@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -112,7 +112,11 @@ class OmnieModel(OmniePreTrainedModel):
         return torch.where(new[..., None], relative + start_B[:, None, None], 0)
 
     def _with_media(self, x: Tensor, types: Tensor | None, media: dict[str, Tensor | None]) -> Tensor:
-        features = {IMAGE: self.get_image_features, VIDEO: self.get_video_features, AUDIO: self.get_audio_features}
+        features: dict[int, Callable[..., Any]] = {
+            IMAGE: self.get_image_features,
+            VIDEO: self.get_video_features,
+            AUDIO: self.get_audio_features,
+        }
         for modality, (values, sizes) in MEDIA.items():
             if media.get(values) is not None:
                 check_lengths(media[values], media.get(sizes), (values, sizes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ MEDIA = {
 """Modality -> its features and the sizes of its items, in the names of `omnie/inputs.py`."""
 MEDIA_NAMES = tuple(name for names in MEDIA.values() for name in names)
 
-COUNTS = {IMAGE: image_tokens, VIDEO: video_tokens, AUDIO: audio_tokens}
+COUNTS: dict[int, Callable[..., int]] = {IMAGE: image_tokens, VIDEO: video_tokens, AUDIO: audio_tokens}
 """Modality -> tokens of an item of the given size."""
 
 
