@@ -143,3 +143,15 @@ def test_a_reader_that_leaves_in_the_middle_is_quiet(toy_folder, files):
     process.stdout.read(1)
     process.stdout.close()
     assert process.stderr.read() == b"" and process.wait(60) == 141
+
+
+def test_an_answer_needs_neither_transformers_nor_torchs_tracer(toy_folder, files):
+    """What the first token must not wait for: each of these imports costs more than loading the model."""
+    code = (
+        "import sys\nfrom omnie.cli.main import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as exit: assert exit.code == 0\n"
+        "print([name for name in ('transformers', 'torch._dynamo', 'sympy', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+    arguments = ["ask", "--model", str(toy_folder), "--max-tokens", "2", "picture.png", "voice.wav", "What?"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=files, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
