@@ -5,6 +5,7 @@ A missing result file gives a sentence that says so; nothing here measures anyth
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -121,16 +122,15 @@ def training() -> str:
         ["speed", f"{found['tokens'] / found['seconds']:,.0f} tokens a second"],
         ["training loss at the end", f"{found['loss']:.2f} a token of the answers"],
     ]
-    return table(["", ""], rows)
+    several = "\nSeveral runs: each began with the weights of the one before, as far as they fitted (`docs/lab.md`).\n"
+    return table(["", ""], rows) + (several if len(found["settings"]) > 1 else "")
 
 
 def command() -> str:
-    """The training commands of the shipped weights: what the settings of each run change of the defaults."""
-    runs = (read("training") or {}).get("settings", [{"minutes": 60.0}])
-    folders = [f"runs/again{number}" for number in range(1, len(runs) + 1)]
-    starts = ["", *(f" --init {folder}/model" for folder in folders)]
-    plan = zip(folders, starts, runs)
-    return "\n".join(f".venv/bin/omnie train --out {folder}{start}{options(run)}" for folder, start, run in plan)
+    """The command that spends as much time with the settings of the last run."""
+    found = read("training")
+    settings = {"minutes": 60} if not found else found["settings"][-1] | {"minutes": math.ceil(found["seconds"] / 60)}
+    return f".venv/bin/omnie train --out runs/again{options(settings)}"
 
 
 def options(settings: dict[str, Any]) -> str:
