@@ -95,7 +95,7 @@ def skills(part: str = "skills") -> str:
 
 
 def _skill(name: str, row: dict[str, Any]) -> list[str]:
-    level = next(word for least, word in LEVELS if row["score"] >= least)
+    level = next(word for least, word in LEVELS if round(row["score"], 2) >= least)
     rates = "".join(f", {rate.upper()} {row[rate]:.0%}" for rate in ("cer", "wer") if rate in row)
     return [ABILITIES.get(name, name) + rates, level, _share(row), f"{row['low']:.0%} to {row['high']:.0%}", str(row["n"])]
 

@@ -1,0 +1,85 @@
+"""What the documents are written from: result files become tables, missing ones a sentence, and runs a record."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[1] / "tools"
+ROW = {"score": 0.5, "n": 40, "low": 0.35, "high": 0.65}
+
+
+@pytest.fixture
+def tools(monkeypatch, tmp_path):
+    """The modules of `tools/`, with an empty folder of results."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import record
+    import results
+
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    return results, record
+
+
+def write_skills(folder, name="skills", **groups):
+    report = {"skills": groups, "detail": groups, "date": "2026-01-02T03:04:05+00:00", "model": {"sha256": "0123456789abcdef"}}
+    (folder / f"{name}.json").write_text(json.dumps(report))
+
+
+def test_missing_results_are_named(tools):
+    results, _ = tools
+    for part in (results.skills(), results.training(), results.speed()):
+        assert part.startswith("No ") and "benchmarks/results/" in part
+
+
+def test_skills_are_ranked_and_judged(tools, tmp_path):
+    results, _ = tools
+    write_skills(tmp_path, scenes=ROW, charts=ROW | {"score": 0.8}, lines=ROW | {"score": 0.394, "cer": 0.606})
+    lines = results.skills().splitlines()
+    assert [line.split(" | ")[1:3] for line in lines[2:5]] == [["yes", "80%"], ["often", "50%"], ["not yet", "39%"]]
+    assert "CER 61%" in lines[4] and lines[3].endswith("| 35% to 65% | 40 |")
+    assert "2026-01-02, weights 01234567" in lines[-1]
+
+
+def test_shuffled_scores_stand_beside(tools, tmp_path):
+    results, _ = tools
+    write_skills(tmp_path, charts=ROW, text_qa=ROW)
+    write_skills(tmp_path, "skills_shuffled", charts=ROW | {"score": 0.1})
+    table = {line.split(" | ")[0]: line for line in results.skills().splitlines()}
+    assert table[f"| {results.ABILITIES['charts']}"].endswith("| 10% |")
+    assert table[f"| {results.ABILITIES['text_qa']}"].endswith("|  |")
+
+
+def test_every_skill_has_words(tools):
+    from omnie.data import skills
+
+    results, _ = tools
+    names = set(skills.generators()) | {skills.group_of(skill) for skill in skills.generators()}
+    assert names == set(results.ABILITIES)
+
+
+def write_run(folder, steps, loss):
+    folder.mkdir()
+    lines = [
+        {"step": step, "tokens": 100.0 * step, "seconds": 2.0 * step, "loss": loss, "skill/text.qa": loss}
+        for step in range(1, steps + 1)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "step-00000001").mkdir()
+    (folder / "step-00000001" / "state.json").write_text(
+        json.dumps({"config": {"out": str(folder), "init": None, "minutes": 3.0, "lr": 0.01}})
+    )
+    return folder
+
+
+def test_the_record_adds_runs_and_gives_the_command(tools, tmp_path):
+    results, record = tools
+    runs = [write_run(tmp_path / "first", 300, 2.0), write_run(tmp_path / "second", 100, 1.5)]
+    found = record.record(runs, "a machine")
+    assert (found["steps"], found["tokens"], found["seconds"], found["loss"]) == (400, 40_000, 800, 1.5)
+    assert found["losses"] == {"text.qa": 1.5} and found["settings"] == [{"minutes": 3.0, "lr": 0.01}] * 2
+    assert [curve[-1][0] for curve in found["curves"]] == [300, 100]
+    assert all(len(curve) <= 2 * record.POINTS for curve in found["curves"])
+    (tmp_path / "training.json").write_text(json.dumps(found))
+    assert results.command() == ".venv/bin/omnie train --out runs/again --minutes 14 --lr 0.01"
+    assert "400" in results.training() and "50 tokens a second" in results.training()
