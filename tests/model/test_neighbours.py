@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from laws import assert_close
+from laws import assert_close, relative_rms
 from omnie.errors import InputError
 from omnie.inputs import MEL_BINS
 
@@ -150,3 +150,16 @@ def test_features_that_do_not_fit_the_placeholders_are_refused(model, number, ki
     types[0, (types[0] == number).nonzero()[0]] = 0
     with pytest.raises(InputError, match=f"{kind} placeholders and features disagree"):
         model(**inputs | {"mm_token_type_ids": types})
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("patch", [0, 63], ids=["first", "last"])
+def test_a_patch_sees_its_whole_frame_and_no_other(model, patch, training):
+    """Two steps in time of two frames, 4 x 4 patches each: a changed patch of one frame changes all four tokens of its step."""
+    pixels, grid = torch.randn(64, PATCH, generator=torch.Generator().manual_seed(2)), torch.tensor([[4, 4, 4]])
+    other = pixels.clone()
+    other[patch] = -other[patch]
+    with torch.set_grad_enabled(training):
+        before, after = (model.model.visual(x, grid).tokens for x in (pixels, other))
+    changed = [relative_rms(a, b) > 1e-4 for a, b in zip(after, before)]
+    assert changed == [(token < 4) == (patch < 32) for token in range(8)]
