@@ -195,6 +195,7 @@ def snippets() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", snippets(), ids=lambda code: code.strip().splitlines()[0][:40])
 def test_readme_python_runs(code):
     if not checkpoint.models():

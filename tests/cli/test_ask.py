@@ -122,6 +122,7 @@ def test_an_unknown_model_is_one_line_and_status_2(capsys):
     assert exit.value.code == 2 and "no-such-model" in talk and talk.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command_itself_streams_and_refuses_without_a_memory_spike(toy_folder, files, tmp_path):
     """The installed command in processes of its own: files that promise gigabytes cost no more memory than a small picture."""
     command = [OMNIE, "ask", "--model", str(toy_folder), "--max-tokens", "4"]

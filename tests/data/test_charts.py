@@ -56,6 +56,7 @@ def test_pictures_are_of_a_usual_size_and_the_answer_scores_full(skill):
         assert score(made, made.answer) == 1.0
 
 
+@pytest.mark.slow
 def test_splits_share_no_family(drawable):
     used: dict[str, dict[str, set[str]]] = {}
     for split, count in (("train", 40), ("validation", 40), ("heldout", 4)):

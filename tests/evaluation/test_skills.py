@@ -54,7 +54,7 @@ def test_command_prints_a_table_and_writes_the_report(toy_folder, tmp_path, caps
     weights = hashlib.sha256((toy_folder / "model.safetensors").read_bytes()).hexdigest()
     assert written["model"] == {"name": str(toy_folder), "sha256": weights}
     assert written["hardware"]["cores"] >= 1 and written["hardware"]["cpu"]
-    assert written["command"].startswith("omnie ") and written["date"].endswith("+00:00")
+    assert written["command"].startswith("omnie") and written["date"].endswith("+00:00")
     lines = printed.out.splitlines()
     assert len(lines) == 1 + len(written["skills"]) + len(written["detail"])
     assert lines[1].startswith("text_qa ") and lines[2].startswith("  text.")

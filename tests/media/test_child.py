@@ -96,7 +96,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     load(png(8, 8))
     for reference in (b"\0", "missing", slow_picture()):
         with pytest.raises(MediaError):
-            load(reference, limits=Limits(decode_seconds=0.3))
+            load(reference, limits=Limits(decode_seconds=0.02))
     start(slow_picture()).cancel()
     start(slow_picture())  # dropped
     gc.collect()

@@ -15,6 +15,7 @@ def law(name: str, folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=True).stdout
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_batches_of_both(tmp_path) -> None:
     distance, tokens, expected = map(float, law("equal", tmp_path).split())
     assert distance < 0.01  # Muon's bfloat16 steps magnify the rounding of another order of summation
