@@ -5,7 +5,7 @@
    is there: torch 2.11, transformers 5.17, numpy, pillow, tokenizers, safetensors, fonttools, tensorboard. Training never
    imports PyAV, pypdfium2 or openpyxl.
 2. There, with `.gpu` carried along: `python3 benchmarks/gpu/train_nano.py train --minutes 27 --stop-after 9`. Every call goes
-   on where the last one stopped (`runs/gpu` on the same machine; on a fresh one give `--init FOLDER` with carried weights).
+   on where the last one stopped (`runs/gpu` on the same machine; a fresh one begins with the weights of the repository).
    The learning rate has decayed when the total of `--minutes` is up. Further options: `python -m omnie.train --help`.
 
 What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
@@ -29,7 +29,7 @@ CARRIED = ROOT / ".gpu"
 SITE = Path("/tmp/omnie-site")
 WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
 PART = 15 << 20
-DEFAULTS = {"out": "runs/gpu", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0}
+DEFAULTS = {"out": "runs/gpu", "init": "src/omnie/nano", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0}
 
 
 def main() -> int:
@@ -94,13 +94,14 @@ def report(run: Path, result, options: list[str]) -> None:
     """The weights in parts, the curves and the figures, into $OUT (the run's folder where that is not set)."""
     import torch
 
-    from omnie.train.model import load
+    from omnie import checkpoint
     from omnie.train.validate import validate
 
     out = Path(os.environ.get("OUT", run / "out"))
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scores = validate(load(run / "model").to(device), None, cases=6)
+    model, _ = checkpoint.load(run / "model", dtype=torch.bfloat16)
+    scores = validate(model.to(device), None, cases=6)
     facts = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,

@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from omnie import checkpoint
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
@@ -17,20 +18,11 @@ HEAD = "lm_head.weight"
 
 
 def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni:
-    """A model with fresh weights (by `config.seed`) or those of the folder `config.init`, ready to train."""
+    """A model with fresh weights (by `config.seed`) or those of the folder `config.init` (int8 ones too), ready to train."""
     torch.manual_seed(config.seed)
-    model = load(config.init) if config.init else Omni(architecture.architecture(config.size))
+    model = checkpoint.load(config.init)[0] if config.init else Omni(architecture.architecture(config.size))
     model.model.language_model.gradient_checkpointing = config.checkpointing
     return cast(model, dtype).to(device).train()
-
-
-def load(folder: Path) -> Omni:
-    """A model from the folder that `export` wrote, in the dtypes of its file."""
-    weights = load_file(folder / "model.safetensors")
-    model = Omni(architecture.read(folder / "config.json"))
-    model.load_state_dict(weights | {HEAD: weights["model.language_model.embed_tokens.weight"]}, assign=True)
-    model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` unties them
-    return model
 
 
 def cast(model: Omni, dtype: torch.dtype) -> Omni:
