@@ -29,7 +29,9 @@ CARRIED = ROOT / ".gpu"
 SITE = Path("/tmp/omnie-site")
 WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
 PART = 15 << 20
-DEFAULTS = {"out": "runs/gpu", "init": "src/omnie/nano", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0}
+DEFAULTS = {
+    "out": "runs/gpu", "init": "src/omnie/nano", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0,
+}  # fmt: skip
 
 
 def main() -> int:
