@@ -33,6 +33,8 @@ class Example:
         scoring: How a prediction is judged against `answer`.
         transcript: What is written in the picture or said in the recording, for the auxiliary alignment loss (CTC; Graves
             2006) of single text lines and of speech; None elsewhere.
+        more: Further (question, answer) turns about the same media, for training: looking costs more than answering, so a
+            picture that answers four questions teaches nearly four times as much. Evaluation asks the first question only.
         families: kind of family -> name, for every family that this example drew on ("font": "Lora", "template": "en/7").
     """
 
@@ -42,6 +44,7 @@ class Example:
     scoring: Scoring = "exact"
     transcript: str | None = None
     families: dict[str, str] = field(default_factory=dict)
+    more: tuple[tuple[str, str], ...] = ()
 
 
 Generator = Callable[[np.random.Generator, Split], Example]

@@ -101,5 +101,8 @@ class Encoding:
 
 
 def conversation(example: Example) -> list[Message]:
-    """The user's turn and the answer."""
-    return [user(*example.parts), assistant(example.answer)]
+    """The user's turn and the answer, then the further questions about the same media."""
+    turns = [user(*example.parts), assistant(example.answer)]
+    for question, answer in example.more:
+        turns += [user(question), assistant(answer)]
+    return turns
