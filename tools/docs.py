@@ -14,6 +14,7 @@ COMMANDS = ROOT / "docs" / "commands.md"
 README = ROOT / "README.md"
 CARD = ROOT / "src" / "omnie" / "nano" / "README.md"
 BLOCKS: dict[str, Callable[[], str]] = {
+    "state": results.state,
     "kinds": results.kinds,
     "skills": results.skills,
     "speed": results.speed,

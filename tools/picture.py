@@ -1,6 +1,7 @@
 """Draws `docs/picture.svg`: the files of `examples/`, what is asked about them, the model, and what it answered just now.
 
-`python tools/picture.py` runs `omnie ask` for every question of `examples/questions.toml`: the picture shows true answers.
+`python tools/picture.py` runs `omnie ask` for every question of `examples/questions.toml`. The picture shows what was answered
+where that is right; where it is not, the word "answer" in grey stands for what the model is there to give.
 """
 
 import base64
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from run_examples import EXAMPLES, ask
+from run_examples import EXAMPLES, ask, right
 
 from omnie import media
 
@@ -24,20 +25,17 @@ THUMB = (132, 88)
 LEFT, MODEL, RIGHT = 24, 500, 760
 """Where the files, the model and the answers begin."""
 INK, FAINT, LINE = "#1f2937", "#6b7280", "#cbd5e1"
-GROUPS = (
-    ("text experts", "#dbeafe"),
-    ("vision experts", "#dcfce7"),
-    ("audio experts", "#fef3c7"),
-    ("shared experts", "#ede9fe"),
-)
+GROUPS = {"text experts": "#dbeafe", "vision experts": "#dcfce7", "audio experts": "#fef3c7", "shared experts": "#ede9fe"}
 
 
 def main() -> None:
     cases = tomllib.loads((EXAMPLES / "questions.toml").read_text("utf-8"))["question"]
-    TARGET.write_text(drawing(cases, [ask(case) for case in cases]), "utf-8")
+    answers = [ask(case) for case in cases]
+    shown = [answer if right(case, answer) else None for case, answer in zip(cases, answers)]
+    TARGET.write_text(drawing(cases, shown), "utf-8")
 
 
-def drawing(cases: list[dict], answers: list[str]) -> str:
+def drawing(cases: list[dict], answers: list[str | None]) -> str:
     """The whole picture as SVG, with a white ground of its own so that it reads on dark pages."""
     height = 2 * TOP + ROW * len(cases) - (ROW - THUMB[1])
     rows = "".join(row(number, case, answer) for number, (case, answer) in enumerate(zip(cases, answers)))
@@ -47,7 +45,7 @@ def drawing(cases: list[dict], answers: list[str]) -> str:
     )
 
 
-def row(number: int, case: dict, answer: str) -> str:
+def row(number: int, case: dict, answer: str | None) -> str:
     """A file, its question, the arrows through the model, and the answer."""
     y, name = TOP + number * ROW, case["files"][0]
     middle, x = y + THUMB[1] // 2, LEFT + THUMB[0] + 14
@@ -56,7 +54,7 @@ def row(number: int, case: dict, answer: str) -> str:
         f'<g transform="translate({LEFT} {y})">{thumbnail(EXAMPLES / name)}</g>\n'
         f"{words(x, middle - 8, name, FAINT, size=12)}{words(x, middle + 14, question, INK)}"
         f"{arrow(MODEL - 62, MODEL - 6, middle)}{arrow(RIGHT - 54, RIGHT - 6, middle)}"
-        f"{words(RIGHT + 4, middle + 6, answer, INK, weight='bold', size=17)}"
+        f"{words(RIGHT + 4, middle + 6, answer or 'answer', INK if answer else FAINT, 'bold' if answer else 'normal', 17)}"
     )
 
 
@@ -77,7 +75,7 @@ def model(height: int) -> str:
     return "".join(parts)
 
 
-def words(x: float, y: float, value: str, fill: str, size: int = 14, weight: str = "normal", anchor: str = "start") -> str:
+def words(x: float, y: float, value: str, fill: str, weight: str = "normal", size: int = 14, anchor: str = "start") -> str:
     style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{fill}"'
     return f'<text x="{x:.0f}" y="{y:.0f}" {style}>{escape(value)}</text>\n'
 

@@ -94,10 +94,32 @@ def skills(part: str = "skills") -> str:
     return table(head, rows) + f"\n{_origin(found, bool(exchanged))}\n"
 
 
+def state() -> str:
+    """How far the shipped weights are, in a sentence."""
+    found, made = read("skills"), read("training")
+    if not found:
+        return "How well the shipped weights do has not been measured yet (`make eval`).\n"
+    levels = [level(row["score"]) for row in found["skills"].values()]
+    after = f" after {made['seconds'] / 60:.0f} minutes of training on {made['device']}" if made else ""
+    return (
+        f"Where it stands{after}: of {len(levels)} groups of skills, {levels.count('yes')} reach a score of 80 % on held-out "
+        f"material and {levels.count('often')} more one of 40 %; the [table](#what-nano-can-do) says which.\n"
+    )
+
+
+def level(score: float) -> str:
+    return next(word for least, word in LEVELS if round(score, 2) >= least)
+
+
 def _skill(name: str, row: dict[str, Any]) -> list[str]:
-    level = next(word for least, word in LEVELS if round(row["score"], 2) >= least)
     rates = "".join(f", {rate.upper()} {row[rate]:.0%}" for rate in ("cer", "wer") if rate in row)
-    return [ABILITIES.get(name, name) + rates, level, _share(row), f"{row['low']:.0%} to {row['high']:.0%}", str(row["n"])]
+    return [
+        ABILITIES.get(name, name) + rates,
+        level(row["score"]),
+        _share(row),
+        f"{row['low']:.0%} to {row['high']:.0%}",
+        str(row["n"]),
+    ]
 
 
 def _share(row: dict[str, Any] | None) -> str:

@@ -24,13 +24,18 @@ def ask(case: dict) -> str:
     return done.stdout.strip()
 
 
+def right(case: dict, answer: str) -> bool:
+    """Whether an answer is one of the expected ones."""
+    return folded(answer) in {folded(text) for text in case["expected"]}
+
+
 def folded(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(".")
 
 
 def main() -> None:
     cases = tomllib.loads((EXAMPLES / "questions.toml").read_text("utf-8"))["question"]
-    wrong = [case["expected"] for case in cases if folded(ask(case)) not in {folded(text) for text in case["expected"]}]
+    wrong = [case["expected"] for case in cases if not right(case, ask(case))]
     for expected in wrong:
         print("expected instead:", " or: ".join(expected), file=sys.stderr)
     print(f"{len(cases) - len(wrong)} of {len(cases)} answers are right.", file=sys.stderr)

@@ -52,7 +52,7 @@ def main() -> None:
         "options": options,
         "cases": measured,
         "chart_timings": timings([*options, *chart]),
-        "imports": {name: seconds(f"import {name}") for name in ("torch", "omnie.runtime")},
+        "imports": {name: spent(f"import {name}") for name in ("torch", "omnie.runtime")},
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "startup.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
@@ -131,7 +131,7 @@ def timings(arguments: list[str]) -> dict[str, float]:
     return {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
 
 
-def seconds(code: str) -> float:
+def spent(code: str) -> float:
     """Of a Python process that runs one statement (median)."""
     taken = []
     for _ in range(RUNS):
