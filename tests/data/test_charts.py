@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from omnie.data import fonts
-from omnie.data.charts import GENERATORS, axes, draw, questions, spec, styles, templates
+from omnie.data import fonts, turns
+from omnie.data.charts import GENERATORS, axes, draw, examples, questions, spec, styles, templates
 from omnie.data.charts.content import RESERVED_TITLES
 from omnie.data.example import SPLITS, Example, generator_for
 from omnie.data.scoring import score
@@ -44,6 +44,7 @@ def test_equal_seeds_give_equal_examples(skill, split):
     first, second, other = example(skill, split), example(skill, split), example(skill, split, 1)
     assert (pixels(first) == pixels(second)).all()
     assert (first.parts[1], first.answer, first.families) == (second.parts[1], second.answer, second.families)
+    assert first.more == second.more and bool(first.more) == (split == "train")
     assert pixels(other).shape != pixels(first).shape or (pixels(other) != pixels(first)).any()
 
 
@@ -63,7 +64,7 @@ def test_splits_share_no_family(drawable):
         for skill in GENERATORS:
             for index in range(count):
                 for kind, name in example(skill, split, index).families.items():
-                    used.setdefault(kind, {}).setdefault(split, set()).add(name)
+                    used.setdefault(kind, {}).setdefault(split, set()).update(name.split("+") if kind == "template" else [name])
     kinds = {"template", "palette", "layout"} | ({"font", "title font"} if drawable else set())
     for kind in kinds:
         pools = [used[kind][split] for split in SPLITS]
@@ -154,9 +155,10 @@ def answers(name: str, count: int = 30):
     """(chart, question, answer) of a maker, without drawing."""
     rng = np.random.default_rng(3)
     for _ in range(count):
-        made = questions.MAKERS[name](rng, "train", "en", "en")
-        if made is not None:
-            yield made[:3]
+        chart, subject = examples.MAKERS[name](rng, "en")
+        turn = questions.ask(rng, "train", chart, subject, "en")
+        if turn is not None:
+            yield chart, turn.question, turn.answer
 
 
 def test_value_answers_are_the_chart_s_number():
@@ -190,6 +192,96 @@ def test_unknown_names_stand_nowhere_in_the_chart():
         assert answer == questions.UNKNOWN["en"]
         if chart.title:
             assert not any(question.endswith(f" {name}?") for name in chart.categories)
+
+
+def undrawn(skill: str, split: str, index: int) -> tuple[spec.Chart, Example]:
+    """An example and its chart, with a blank picture."""
+    charts = []
+
+    def blank(rng, split, chart):
+        charts.append(chart)
+        return np.zeros((1, 1, 3), np.uint8), {}
+
+    made = examples.example(skill, blank, generator_for(skill, split, index), split)
+    return charts[0], made
+
+
+def truths(chart: spec.Chart, split: str) -> dict[str, set[tuple]]:
+    """Question -> what it is about and its true answer, for every wording of a split; read off the chart here, not there."""
+    found: dict[str, set[tuple]] = {}
+
+    def add(name: str, about: tuple, answer: str | None, series: str = "", end: int = 1, **fields: str) -> None:
+        for wording in templates.wordings(name, split) if answer is not None else ():
+            question = templates.ALTERNATIVES.sub(lambda match: match[end], wording).format(**fields)
+            frames = templates.wordings("within", split) if series else ("{q}",)
+            for text in (frame.format(q=question, s=series) for frame in frames):
+                found.setdefault(text, set()).add((*about, answer))
+
+    for language in ("de", "en"):
+        add(f"title/{language}", ("title",), chart.title or questions.UNKNOWN[language])
+        add(f"kind/{language}", ("kind",), questions.KIND_WORDS[language][chart.kind])
+        add(f"describe/{language}", ("describe",), questions.describe(chart, language))
+        add(f"count/{language}", ("count",), str(len(chart.categories)))
+        for series in chart.series:
+            trend, values = spec.trend(series.values), sorted(series.values)
+            add(f"trend/{language}", ("trend", series.name), trend and questions.TRENDS[language][trend], series.name)
+            for end, value in ((1, values[-1]), (2, values[0])):
+                answer = chart.categories[series.values.index(value)]
+                add(f"extreme/{language}", ("extreme", series.name, end), answer, series.name, end)
+            for category, value in zip(chart.categories, series.values, strict=True):
+                places = templates.wordings("address", split) if series.name else ("{c}",)
+                for place in (place.format(c=category, s=series.name) for place in places):
+                    add(f"value/{language}", ("value", series.name, category), f"{value:g}", x=place)
+    return found
+
+
+@pytest.mark.parametrize("skill", GENERATORS)
+def test_further_answers_are_true_and_nothing_is_asked_twice(skill):
+    """Every question is a training wording on something else, and its answer is what the chart says."""
+    asked = 0
+    for index in range(30):
+        chart, made = undrawn(skill, "train", index)
+        known, seen = truths(chart, "train"), []
+        for question, answer in ((made.parts[1].value, made.answer), *made.more):
+            if question in known:
+                matching = [about for *about, truth in known[question] if truth == answer]
+                assert matching, (question, answer, known[question])
+                seen.append(min(matching))
+            else:
+                assert answer in questions.UNKNOWN.values(), (question, answer)
+                assert not any(f" {name}?" in question for name in chart.categories)
+                seen.append("unknown")
+        assert len({str(about) for about in seen}) == len(seen), seen
+        assert ["title"] not in seen or ["describe"] not in seen, "a description tells the title"
+        asked += len(made.more)
+    assert 1.5 * 30 <= asked <= 5 * 30
+
+
+def test_further_questions_keep_within_their_room():
+    sizes = []
+    for skill in GENERATORS:
+        for index in range(40):
+            _, made = undrawn(skill, "train", index)
+            sizes.append(sum(len(question) + len(answer) for question, answer in made.more))
+            assert all(score(replace(made, answer=answer, scoring="contains"), answer) == 1 for _, answer in made.more)
+    assert np.mean(sizes) > 60 and max(sizes) <= turns.ROOM
+
+
+@pytest.mark.parametrize("split", ["validation", "heldout"])
+def test_only_training_asks_on(split):
+    assert not any(undrawn(skill, split, index)[1].more for skill in GENERATORS for index in range(5))
+
+
+def test_no_question_is_asked_of_a_chart_that_does_not_answer_it():
+    rng = np.random.default_rng(0)
+    unordered = spec.make(rng, "bar", "en", ordered=False)
+    bare = spec.make(rng, "pie", "en", labelled=False, titled=False)
+    points = spec.make(rng, "scatter", "en")
+    for chart, kinds in ((unordered, {"trend"}), (bare, {"value", "trend", "unknown", "describe"}),
+                         (points, {"value", "extreme", "count", "unknown"})):  # fmt: skip
+        for subject in questions.subjects(chart):
+            if subject.kind in kinds:
+                assert questions.ask(rng, "train", chart, subject, "en") is None, (chart.kind, subject)
 
 
 def test_wedges_sum_to_a_hundred():

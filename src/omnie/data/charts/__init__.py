@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from omnie.data import augment
-from omnie.data.charts import draw, questions, styles
+from omnie.data.charts import draw, examples, styles
 from omnie.data.charts.spec import Chart
 from omnie.data.example import Generator, Split
 
@@ -25,5 +25,5 @@ def picture(rng: np.random.Generator, split: Split, chart: Chart) -> tuple[np.nd
 
 
 GENERATORS: dict[str, Generator] = {
-    f"charts.{name}": partial(questions.example, f"charts.{name}", picture) for name in questions.MAKERS
+    f"charts.{name}": partial(examples.example, f"charts.{name}", picture) for name in examples.MAKERS
 }

@@ -1,16 +1,15 @@
-"""Questions about charts and their answers, computed from what the chart says. Drawing is a function given from outside."""
+"""Questions about charts and their answers, computed from what the chart says. Which charts are made is in `examples.py`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from omnie.data.charts import content, spec, templates
-from omnie.data.charts.spec import Chart, Kind, Language
-from omnie.data.example import Example, Scoring, Split
-from omnie.media.types import Image
-from omnie.messages import Part, text
+from omnie.data.charts.spec import Chart
+from omnie.data.example import Scoring, Split
+from omnie.data.turns import Turn
 
-KIND_SHARES: dict[Kind, float] = {"bar": 0.34, "barh": 0.12, "line": 0.28, "pie": 0.12, "donut": 0.05, "scatter": 0.09}
 UNKNOWN = {"en": "I cannot tell from this.", "de": "Das geht daraus nicht hervor."}
 TRENDS = {
     "en": {"rising": "rising", "falling": "falling", "constant": "constant", "fluctuating": "fluctuating"},
@@ -27,105 +26,81 @@ KIND_WORDS = {
 for _words in KIND_WORDS.values():
     _words |= {"barh": _words["bar"], "donut": _words["pie"]}
 
-Draw = Callable[[np.random.Generator, Split, Chart], tuple[np.ndarray, dict[str, str]]]
-"""Draws a chart in a style of a split: pixels [height, width, 3] and the names of the families it drew on."""
 
-Made = tuple[Chart, str, str, Scoring, str]
-"""A chart, the question, its answer, how it is scored, the template's name."""
+@dataclass(frozen=True)
+class Subject:
+    """What is asked of a chart, whatever the wording: a kind of question with the series, category and end that it is about."""
 
-
-def example(skill: str, draw: Draw, rng: np.random.Generator, split: Split) -> Example:
-    """One labelled example of a skill ("charts.title")."""
-    chart_language: Language = "de" if rng.random() < 0.5 else "en"
-    asked = chart_language if rng.random() < 0.85 else {"de": "en", "en": "de"}[chart_language]
-    while (made := MAKERS[skill.split(".")[1]](rng, split, chart_language, asked)) is None:
-        continue
-    chart, question, answer, scoring, template = made
-    pixels, families = draw(rng, split, chart)
-    return Example(
-        skill, (Part("image", Image(pixels)), text(question)), answer, scoring, families={**families, "template": template}
-    )
+    kind: str
+    series: int = 0
+    category: int = 0
+    highest: bool = True
 
 
-def _kind(rng: np.random.Generator, *without: str) -> Kind:
-    shares = {kind: share for kind, share in KIND_SHARES.items() if kind not in without}
-    left = rng.random() * sum(shares.values())
-    for kind, share in shares.items():
-        left -= share
-        if left <= 0:
-            return kind
-    return kind
+def subjects(chart: Chart) -> list[Subject]:
+    """Everything that there is to ask of a chart, each once; some of it may not apply."""
+    found = [Subject(kind) for kind in ("title", "kind", "count", "describe", "unknown")]
+    for index in range(len(chart.series)):
+        found += [Subject("trend", index), Subject("extreme", index), Subject("extreme", index, highest=False)]
+        found += [Subject("value", index, category) for category in range(len(chart.categories))]
+    return found
 
 
-def _made(rng, split: Split, chart: Chart, name: str, asked: str, answer: str, scoring: Scoring, *, series: str = "",
-          **fields: str) -> Made:  # fmt: skip
-    question, template = templates.pick(rng, split, f"{name}/{asked}", **fields)
+def ask(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    """The question in a wording of the split, and its answer. None where the chart does not say it clearly."""
+    return ASKERS[subject.kind](rng, split, chart, subject, language)
+
+
+def _turn(rng, split: Split, name: str, language: str, answer: str, scoring: Scoring, *, series: str = "",
+          **fields: str) -> Turn:  # fmt: skip
+    question, template = templates.pick(rng, split, f"{name}/{language}", **fields)
     if series:
         question = templates.pick(rng, split, "within", s=series, q=question)[0]
-    return chart, question, answer, scoring, template
+    return Turn(question, answer, template, scoring)
 
 
-def _title(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
-    chart = spec.make(rng, _kind(rng), drawn)
-    return _made(rng, split, chart, "title", asked, chart.title, "exact")
+def _title(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn:
+    return _turn(rng, split, "title", language, chart.title or UNKNOWN[language], "exact")
 
 
-def _value(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
-    kind = _kind(rng, "scatter")
-    chart = spec.make(rng, kind, drawn, labelled=True if kind in ("pie", "donut") else None, titled=rng.random() < 0.85)
-    series = content.choice(rng, chart.series)
-    index = int(rng.integers(len(chart.categories)))
-    where = _address(rng, split, chart.categories[index], series.name)
-    return _made(rng, split, chart, "value", asked, spec.plain(series.values[index]), "number", x=where)
+def _readable(chart: Chart) -> bool:
+    """Values can be read off and belong to categories: no scatter plot, no pie without numbers."""
+    return chart.kind != "scatter" and (chart.labelled or not chart.is_pie)
+
+
+def _value(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    if not _readable(chart):
+        return None
+    series = chart.series[subject.series]
+    where = _address(rng, split, chart.categories[subject.category], series.name)
+    return _turn(rng, split, "value", language, spec.plain(series.values[subject.category]), "number", x=where)
 
 
 def _address(rng: np.random.Generator, split: Split, category: str, series: str) -> str:
     return templates.pick(rng, split, "address", c=category, s=series)[0] if series else category
 
 
-def _extreme(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made | None:
-    chart = spec.make(rng, _kind(rng, "scatter"), drawn, titled=rng.random() < 0.85)
-    highest, index = rng.random() < 0.6, int(rng.integers(len(chart.series)))
-    answer = spec.extreme(chart, highest, index)
+def _extreme(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    answer = None if chart.kind == "scatter" else spec.extreme(chart, subject.highest, subject.series)
     if answer is None:
         return None
-    return _made(
-        rng,
-        split,
-        chart,
-        "extreme",
-        asked,
-        answer,
-        "exact",
-        series=chart.series[index].name,
-        second="" if highest else "second",
-    )
+    second = "" if subject.highest else "second"
+    return _turn(rng, split, "extreme", language, answer, "exact", series=chart.series[subject.series].name, second=second)
 
 
-def _trend(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made | None:
-    course = content.choice(rng, content.SHAPES)
-    several = rng.random() < 0.2
-    chart = spec.make(
-        rng, _kind(rng, "pie", "donut", "barh"), drawn, course=course, several=several, titled=rng.random() < 0.85
-    )
-    found = spec.trend(chart.series[0].values)
-    if found is None:
-        return None
-    return _made(rng, split, chart, "trend", asked, TRENDS[asked][found], "exact", series=chart.series[0].name)
+def _trend(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    series = chart.series[subject.series]
+    found = spec.trend(series.values) if chart.ordered and chart.kind in ("bar", "line", "scatter") else None
+    return found and _turn(rng, split, "trend", language, TRENDS[language][found], "exact", series=series.name)
 
 
-def _kind_question(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
-    kind = content.choice(rng, ("bar", "barh", "line", "line", "pie", "donut", "scatter", "scatter"))
-    chart = spec.make(rng, kind, drawn, titled=rng.random() < 0.85)
-    return _made(rng, split, chart, "kind", asked, KIND_WORDS[asked][kind], "exact")
+def _kind(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn:
+    return _turn(rng, split, "kind", language, KIND_WORDS[language][chart.kind], "exact")
 
 
-def _describe(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made | None:
-    course = content.choice(rng, (*content.SHAPES, "random", "random"))
-    kind = _kind(rng, "pie", "donut", "barh") if course != "random" else _kind(rng, "scatter")
-    chart = spec.make(rng, kind, drawn, course=course, several=False)
-    answer = describe(chart, asked)
-    return None if answer is None else _made(rng, split, chart, "describe", asked, answer, "contains")
+def _describe(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    answer = describe(chart, language) if chart.title and len(chart.series) == 1 else None
+    return answer and _turn(rng, split, "describe", language, answer, "contains")
 
 
 def describe(chart: Chart, language: str) -> str | None:
@@ -144,20 +119,18 @@ def describe(chart: Chart, language: str) -> str | None:
     return f"{start} {chart.title}; {what}." if what else None
 
 
-def _count(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
-    chart = spec.make(rng, _kind(rng, "scatter"), drawn, titled=rng.random() < 0.85)
-    return _made(rng, split, chart, "count", asked, str(len(chart.categories)), "number")
+def _count(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    if chart.kind == "scatter":
+        return None
+    return _turn(rng, split, "count", language, str(len(chart.categories)), "number")
 
 
-def _unknown(rng: np.random.Generator, split: Split, drawn: Language, asked: str) -> Made:
-    """A question that the chart does not answer: a category that is not there, or the title of a chart without one."""
-    if rng.random() < 0.25:
-        chart = spec.make(rng, _kind(rng), drawn, titled=False)
-        return _made(rng, split, chart, "title", asked, UNKNOWN[asked], "exact")
-    kind = _kind(rng, "scatter")
-    chart = spec.make(rng, kind, drawn, labelled=True if kind in ("pie", "donut") else None, titled=rng.random() < 0.85)
+def _unknown(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
+    """The value of a category that is not there."""
+    if not _readable(chart):
+        return None
     where = _address(rng, split, _absent(rng, chart), content.choice(rng, chart.series).name)
-    return _made(rng, split, chart, "value", asked, UNKNOWN[asked], "exact", x=where)
+    return _turn(rng, split, "value", language, UNKNOWN[language], "exact", x=where)
 
 
 def _absent(rng: np.random.Generator, chart: Chart) -> str:
@@ -172,7 +145,8 @@ def _absent(rng: np.random.Generator, chart: Chart) -> str:
             return name
 
 
-MAKERS: dict[str, Callable[[np.random.Generator, Split, Language, str], Made | None]] = {
-    "title": _title, "value": _value, "extreme": _extreme, "trend": _trend, "kind": _kind_question, "describe": _describe,
+ASKERS: dict[str, Callable[[np.random.Generator, Split, Chart, Subject, str], Turn | None]] = {
+    "title": _title, "value": _value, "extreme": _extreme, "trend": _trend, "kind": _kind, "describe": _describe,
     "count": _count, "unknown": _unknown,
 }  # fmt: skip
+"""Kind of question -> how it is asked of a chart."""
