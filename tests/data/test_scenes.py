@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omnie.data import scenes
 from omnie.data.audio.voices import VARIANTS
 from omnie.data.clips import wording
 from omnie.data.clips.motion import MOTIONS
 from omnie.data.clips.paint import BACKGROUNDS, COLOURS, SIZES, SURFACES, Thing
 from omnie.data.clips.shapes import SHAPES, exact, raster
 from omnie.data.example import SPLITS, generator_for
-from omnie.data.scenes import GENERATORS, draw_scene
+from omnie.data.scenes import GENERATORS, TRAVELS, draw_scene
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -27,7 +28,8 @@ def examples(skill, split, count=10):
 def test_clips_are_whole_and_repeatable(skill, split):
     for one, other in zip(examples(skill, split, 4), examples(skill, split, 4), strict=True):
         video, twin = one.parts[0].value, other.parts[0].value
-        assert (one.answer, one.families, one.parts[1]) == (other.answer, other.families, other.parts[1])
+        assert (one.answer, one.families, one.parts[1], one.more) == (other.answer, other.families, other.parts[1], other.more)
+        assert split == "train" or not one.more
         assert np.array_equal(video.frames, twin.frames)
         assert (video.audio is None) == (twin.audio is None)
         assert video.audio is None or np.array_equal(video.audio.samples, twin.audio.samples)
@@ -140,6 +142,46 @@ def test_named_colours_are_in_the_picture(split):
         if example.answer in COLOURS:
             distance = np.abs(example.parts[0].value.frames.astype(int) - COLOURS[example.answer]).max(-1)
             assert (distance < 70).mean() > 0.005
+
+
+def _truths(scene, language):
+    """Training question -> its true answer, for everything that can be asked of a clip; None where there is no single one."""
+    found = {}
+
+    def add(questions, answer, what=""):
+        found.update({template.format(what=what): answer for template in questions["train"][language]})
+
+    lone, events = len(scene.things) == 1, [event for _, event in scene.sounds] or [None]
+    moving = [thing for thing, kind in zip(scene.things, scene.motions, strict=True) if kind in TRAVELS]
+    mover = moving[0] if len(moving) == 1 else None
+    add(wording.OBJECT, mover and wording.adjective(mover, language))
+    add(wording.OBJECT_COLOUR, mover and wording.colour_name(mover.colour, language))
+    add(wording.OBJECT_SHAPE, mover and wording.shape_name(mover.shape, language))
+    for thing, kind in zip(scene.things, scene.motions, strict=True):
+        called = {"en": "shape", "de": "die Form"}[language] if lone else wording.described(thing, language)
+        add(wording.MOTION, wording.MOTION_WORDS[kind][language], called)
+    for start, event in scene.sounds:
+        add(wording.WHEN, f"{round(2 * start) / 2:.1f}", wording.sound_with_article(event, language))
+    heard = wording.NAMES[events[0]][language] if events[0] else wording.NO_SOUND[language]
+    add(wording.SOUND, heard if len(events) == 1 else None)
+    story = wording.story(scene.things[0], scene.motions[0], events[0], language)
+    add(wording.BOTH, story if lone and len(events) == 1 else None)
+    return found
+
+
+@pytest.mark.parametrize("skill", GENERATORS)
+def test_further_answers_are_true_and_nothing_is_asked_twice(skill, monkeypatch):
+    """The first question is checked too. Two sounds, or a second shape that moves, leave some questions without an answer."""
+    scene, asked = [], []
+    monkeypatch.setattr(scenes, "draw_scene", lambda *args, **kinds: scene.append(draw_scene(*args, **kinds)) or scene[-1])
+    for index in range(25):
+        example = GENERATORS[skill](generator_for(skill, "train", index), "train")
+        known = _truths(scene[-1], "en") | _truths(scene[-1], "de")
+        turns = ((example.parts[1].value, example.answer), *example.more)
+        assert all(known[question] == answer for question, answer in turns), turns
+        assert len(dict(turns)) == len(turns)
+        asked.append(len(example.more))
+    assert np.mean(asked) > 1.5 and max(asked) <= 4
 
 
 def test_wording_inflects():

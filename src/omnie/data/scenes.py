@@ -3,6 +3,7 @@
 Shapes, paths and surfaces live in `clips/`, the sounds in `audio/events.py` and `sounds.py`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,16 @@ from omnie.data.clips.wording import (
 )
 from omnie.data.example import Example, Generator, Scoring, Split
 from omnie.data.sounds import draw_language, mix
+from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
 from omnie.media.types import Video
 from omnie.messages import Part, text
 
 FRAMES_PER_SECOND = 2
+TRAVELS = tuple(kind for kind in MOTIONS if kind not in ("still", "grows", "shrinks"))
+"""What is meant by "moves", where it is asked which shape does."""
+REVEALING: tuple[Questions, ...] = (OBJECT, MOTION, WHEN, BOTH)
+"""Questions that tell what others ask for ("When is the bell heard?"), or whose answers do: asked after those."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +81,7 @@ def motion(rng: np.random.Generator, split: Split) -> Example:
     count = 2 if rng.random() < 0.3 else 1
     motions = tuple(str(kind) for kind in rng.choice(MOTIONS, count, replace=False))
     scene, language = _scene(rng, split, motions), draw_language(rng)
-    # The last one is in front, so that the shape in question is never hidden.
-    words = described(scene.things[-1], language) if count > 1 else {"en": "shape", "de": "die Form"}[language]
+    words = _called(scene, language)
     return _example(rng, split, "scenes.motion", MOTION, scene, language, MOTION_WORDS[motions[-1]][language], what=words)
 
 
@@ -92,15 +97,19 @@ def when(rng: np.random.Generator, split: Split) -> Example:
     """At which half second a sound begins; there may be another sound."""
     scene, language = draw_scene(rng, split, motions=(_any_motion(rng),), sounds=int(rng.integers(1, 3))), draw_language(rng)
     start, event = scene.sounds[rng.integers(len(scene.sounds))]
-    answer = f"{round(start * 2) / 2:.1f}"
     what = sound_with_article(event, language)
-    return _example(rng, split, "scenes.when", WHEN, scene, language, answer, scoring="seconds", what=what)
+    return _example(rng, split, "scenes.when", WHEN, scene, language, _half_second(start), scoring="seconds", what=what)
+
+
+def _half_second(start: float) -> str:
+    """A time in seconds as an answer: "2.5"."""
+    return f"{round(start * 2) / 2:.1f}"
 
 
 def moving_object(rng: np.random.Generator, split: Split) -> Example:
     """Which shape moves, of which colour; another one may stand still."""
     language = draw_language(rng)
-    moves = str(rng.choice([kind for kind in MOTIONS if kind not in ("still", "grows", "shrinks")]))
+    moves = str(rng.choice(TRAVELS))
     scene = _scene(rng, split, ("still", moves) if rng.random() < 0.5 else (moves,))
     thing = scene.things[-1]
     questions, answer = (
@@ -152,6 +161,11 @@ def _scene(rng: np.random.Generator, split: Split, motions: tuple[str, ...]) -> 
     return draw_scene(rng, split, motions=motions, sounds=int(rng.random() < 0.35), silent=rng.random() < 0.7)
 
 
+def _called(scene: Scene, language: Language) -> str:
+    """The last shape as questions call it; it is in front, so that a shape in question is never hidden."""
+    return described(scene.things[-1], language) if len(scene.things) > 1 else {"en": "shape", "de": "die Form"}[language]
+
+
 def _any_motion(rng: np.random.Generator) -> str:
     return str(rng.choice(MOTIONS))
 
@@ -169,4 +183,35 @@ def _example(
 ) -> Example:
     template = str(rng.choice(questions[split][language]))
     parts = (Part("video", scene.video), text(template.format(**slots)))
-    return Example(skill, parts, answer, scoring, families=scene.families | {"template": template})
+    example = Example(skill, parts, answer, scoring, families=scene.families | {"template": template})
+    return followed(example, split, _further(rng, split, scene, language, questions, slots))
+
+
+def _further(
+    rng: np.random.Generator, split: Split, scene: Scene, language: Language, first: Questions, slots: dict[str, str]
+) -> Iterator[Turn]:
+    """Three or four of the other questions that the clip answers, or as many as there are; what gives away most is last."""
+    known = [OBJECT_COLOUR, OBJECT_SHAPE] if first is OBJECT else []
+    others = [fact for fact in _answered(scene, language) if fact[0] not in known and (fact[0], fact[2]) != (first, slots)]
+    chosen = [others[place] for place in rng.permutation(len(others))[: int(rng.integers(3, 5))]]
+    for questions, answer, values in sorted(chosen, key=lambda fact: fact[0] in REVEALING and 1 + REVEALING.index(fact[0])):
+        template = str(rng.choice(questions[split][language]))
+        yield Turn(template.format(**values), answer, template)
+
+
+def _answered(scene: Scene, language: Language) -> Iterator[tuple[Questions, str, dict[str, str]]]:
+    """All questions that have one true answer in a clip: templates, the answer, and what fills the templates."""
+    thing, kind = scene.things[-1], scene.motions[-1]
+    yield MOTION, MOTION_WORDS[kind][language], {"what": _called(scene, language)}
+    if kind in TRAVELS and set(scene.motions[:-1]) <= {"still"}:
+        yield OBJECT, adjective(thing, language), {}
+        yield OBJECT_COLOUR, colour_name(thing.colour, language), {}
+        yield OBJECT_SHAPE, shape_name(thing.shape, language), {}
+    for start, event in scene.sounds:
+        yield WHEN, _half_second(start), {"what": sound_with_article(event, language)}
+    if len(scene.sounds) > 1:
+        return
+    event = scene.sounds[0][1] if scene.sounds else None
+    yield SOUND, NAMES[event][language] if event else NO_SOUND[language], {}
+    if len(scene.things) == 1:
+        yield BOTH, story(thing, kind, event, language), {}
