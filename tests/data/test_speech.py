@@ -30,12 +30,14 @@ def test_an_example_depends_on_its_seed_alone(skill, split):
     first = examples(skill, split, 4)
     again = [GENERATORS[skill](generator_for(skill, split, index), split) for index in reversed(range(4))][::-1]
     for one, other in zip(first, again, strict=True):
-        assert (one.answer, one.transcript, one.families, one.parts[1]) == (
+        assert (one.answer, one.transcript, one.families, one.parts[1], one.more) == (
             other.answer,
             other.transcript,
             other.families,
             other.parts[1],
+            other.more,
         )
+        assert split == "train" or not one.more
         assert np.array_equal(one.parts[0].value.samples, other.parts[0].value.samples)
     assert len({example.parts[0].value.samples.tobytes() for example in first}) == 4
 
@@ -151,6 +153,24 @@ def test_keywords_are_judged_by_the_transcript():
         assert example.answer == {True: ("yes", "ja"), False: ("no", "nein")}[said][example.parts[1].value.count("„")]
         answers.append(said)
     assert 0.3 < np.mean(answers) < 0.7
+
+
+@pytest.mark.parametrize("skill", speech.GENERATORS)
+def test_further_answers_are_what_is_heard(skill):
+    """The sentence is written down once, after everything that it tells."""
+    names = {"English": "en", "Englisch": "en", "German": "de", "Deutsch": "de"}
+    for example in examples(skill, "train", 30):
+        turns, words = ((example.parts[1].value, example.answer), *example.more), example.transcript.split()
+        assert len({question for question, _ in turns}) == len(turns) >= 3
+        for question, answer in example.more:
+            if match := re.search(r'["„](.+?)["“]', question):
+                assert answer in ("yes", "ja") if match[1] in words else answer in ("no", "nein")
+            elif answer in names:
+                assert example.families["sentence"].startswith(f"{names[answer]}: ")
+            else:
+                assert answer == example.transcript
+        assert [answer for _, answer in turns].count(example.transcript) == 1
+        assert skill == "speech.transcribe" or example.more[-1][1] == example.transcript
 
 
 def test_noise_is_as_loud_as_told():

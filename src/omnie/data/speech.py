@@ -3,7 +3,7 @@
 Voices live in `voices.py`, sentences in `sentences.py`, rooms and noise in `acoustics.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from omnie.data.audio.acoustics import placed, recorded, resample
 from omnie.data.audio.sentences import draw_sentence, pools, spell
 from omnie.data.audio.voices import RATE, draw_voice, speak
 from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
 from omnie.media.types import Audio
 from omnie.messages import Part, text
@@ -123,11 +124,16 @@ def keyword(rng: np.random.Generator, split: Split) -> Example:
     """A sentence, and whether a certain word is in it; half of the time it is."""
     spoken = _language(rng)
     sentence, pattern = draw_sentence(rng, split, spoken)
-    words = sentence.split()
-    word = str(rng.choice(words if rng.random() < 0.5 else pools(spoken)["word"]))
+    word = _keyword(rng, sentence, spoken)
+    said = word in sentence.split()
     return _example(
-        rng, split, "speech.keyword", KEYWORD, sentence, spoken, pattern, lambda asked: _YES[asked][word in words], word=word
+        rng, split, "speech.keyword", KEYWORD, sentence, spoken, pattern, lambda asked: _YES[asked][said], word=word
     )
+
+
+def _keyword(rng: np.random.Generator, sentence: str, spoken: Language) -> str:
+    """A word to listen for; half of the time it is in the sentence."""
+    return str(rng.choice(sentence.split() if rng.random() < 0.5 else pools(spoken)["word"]))
 
 
 GENERATORS: dict[str, Generator] = {
@@ -163,7 +169,33 @@ def _example(
     audio, families = draw_speech(rng, split, sentence, spoken)
     parts = (Part("audio", audio), text(template.format(**slots)))
     families |= {"template": template, "sentence": pattern}
-    return Example(skill, parts, reply(asked), scoring, sentence, families)
+    example = Example(skill, parts, reply(asked), scoring, sentence, families)
+    return followed(example, split, _further(rng, split, skill, sentence, spoken, asked, slots.get("word", "")))
+
+
+def _further(
+    rng: np.random.Generator, split: Split, skill: str, sentence: str, spoken: Language, asked: Language, known: str
+) -> Iterator[Turn]:
+    """What else may be asked about a recording, what gives away least first: an answer is to be heard, not read above.
+
+    Args:
+        asked: The language of the questions.
+        known: The word that was asked for already.
+    """
+
+    def turn(questions: Questions, answer: str, **slots: str) -> Turn:
+        template = str(rng.choice(questions[split][asked]))
+        return Turn(template.format(**slots), answer, template)
+
+    if skill != "speech.language":
+        yield turn(LANGUAGE, _LANGUAGES[asked][spoken])
+    for _ in range(2 if skill == "speech.transcribe" else 1):
+        word = _keyword(rng, sentence, spoken)
+        if word != known:
+            known = word
+            yield turn(KEYWORD, _YES[asked][word in sentence.split()], word=word)
+    if skill != "speech.transcribe":
+        yield turn(TRANSCRIBE, sentence)
 
 
 def _language(rng: np.random.Generator) -> Language:
