@@ -1,11 +1,12 @@
 """Text tasks: answers follow from the question, values and templates stay in their split, grammar files are complete."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 
-from omnie.data import pages, skills, text_qa
+from omnie.data import pages, skills, text_find, text_qa
 from omnie.data.example import SPLITS, generator_for
 from omnie.data.scoring import score
 from omnie.data.text_logic import TRENDS
@@ -67,6 +68,60 @@ def test_a_silent_passage_is_answered_with_the_refusal():
     """What is asked in `text.unknown` is a pair of subject and relation that the passage does not tell."""
     for example in examples("text.unknown"):
         assert example.answer == text_qa.UNKNOWN[example.families["language"]]
+
+
+def spoken(template, shape):
+    """All questions that a wording gives, each filled in by `shape`."""
+    pieces = g.CHOICE.split(template.text)
+    choices = [piece.split("|") if place % 2 else [piece] for place, piece in enumerate(pieces)]
+    return {shape("".join(chosen)) for chosen in itertools.product(*choices)}
+
+
+@pytest.mark.parametrize("skill", ["text.qa", "text.unknown"])
+def test_further_questions_are_answered_by_the_passage_or_refused(skill, monkeypatch):
+    """Each is a training question on a fact with that answer, or on nothing that the passage tells; none comes twice."""
+    passages, refused, asked, compose = [], 0, 0, text_qa.compose
+    monkeypatch.setattr(text_qa, "compose", lambda *args: passages.append(compose(*args)) or passages[-1])
+    for index in range(N):
+        example = skills.example(skill, "train", index)
+        known: dict[str, set[str]] = {}
+        for fact, told in passages[-1].told:
+            for slot in fact.asked("train"):
+                for template in fact.questions["train", slot]:
+                    for question in spoken(template, lambda wording, told=told: tidy(fill(wording, told))):
+                        known.setdefault(question, set()).add(told[slot].text)
+        turns = ((example.parts[1].value, example.answer), *example.more)
+        refusal = text_qa.UNKNOWN[example.families["language"]]
+        for question, answer in turns:
+            assert known.get(question, {refusal}) == {answer}, (question, answer)
+        assert len(dict(turns)) == len(turns) and len(example.more) <= 5
+        refused += sum(answer == refusal for _, answer in example.more)
+        asked += len(example.more)
+    assert asked > 2.5 * N and (N / 6 < refused < N / 2 if skill == "text.qa" else not refused)
+
+
+def test_further_keys_are_looked_up_in_the_same_list(monkeypatch):
+    tables, table = [], text_find.table
+    monkeypatch.setattr(text_find, "table", lambda *args: tables.append(table(*args)) or tables[-1])
+    for index in range(N):
+        example = skills.example("text.find", "train", index)
+        turns = ((example.parts[1].value, example.answer), *example.more)
+        for question, answer in turns:
+            templates = wordings("find", example.families["language"], "train")
+            keys = {key for key in tables[-1] for template in templates
+                    if question in spoken(template, lambda wording, key=key: wording.format(key))}  # fmt: skip
+            assert {tables[-1][key] for key in keys} == {answer}
+        assert len(dict(turns)) == len(turns) > 1 or len(tables[-1]) == 1
+
+
+def test_what_is_to_be_repeated_stands_in_the_order():
+    for example in examples("text.copy"):
+        assert example.more and all(answer in order for order, answer in example.more)
+
+
+@pytest.mark.parametrize("skill", SPAN)
+def test_only_training_asks_on(skill):
+    assert not any(example.more for split in ("validation", "heldout") for example in examples(skill, split, 20))
 
 
 def test_pronouns_refer_to_the_person_before():

@@ -4,9 +4,12 @@ They teach the attention that `text.qa` needs, with less around it. Keys and val
 strings; list styles and question wordings belong to one split each.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
+from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import broken, wordings
 from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import LANGUAGES, entries, invented, owner, pick, pick_owned
@@ -38,13 +41,20 @@ def content(rng: np.random.Generator, language: str, split: Split, kind: str) ->
 def copy(rng: np.random.Generator, split: Split) -> Example:
     """'Repeat: ...' with one to six strings."""
     language = pick(rng, LANGUAGES)
+    first = repetition(rng, language, split)
+    families = {"template": first.template, "language": language}
+    example = Example("text.copy", (text(first.question),), first.answer, "exact", families=families)
+    return followed(example, split, (repetition(rng, language, split) for _ in range(int(rng.integers(1, 3)))))
+
+
+def repetition(rng: np.random.Generator, language: str, split: Split) -> Turn:
+    """An order to repeat something that the split owns."""
     while True:
         words = " ".join(content(rng, language, split, pick(rng, VALUES)) for _ in range(int(rng.integers(1, 7))))
         if owner(words) == split:
             break
     order = pick(rng, wordings("copy", language, split))
-    families = {"template": order.name, "language": language}
-    return Example("text.copy", (text(order.wording(rng).format(words)),), words, "exact", families=families)
+    return Turn(order.wording(rng).format(words), words, order.name)
 
 
 def table(rng: np.random.Generator, language: str, split: Split) -> dict[str, str]:
@@ -67,7 +77,15 @@ def find(rng: np.random.Generator, split: Split) -> Example:
     body = joint.join(style.format(k=k, v=v) for k, v in pairs.items())
     families = {"layout": repr((style, joint)), "template": asked.name, "language": language}
     parts = (text(broken(rng, body)), text(asked.wording(rng).format(key)))
-    return Example("text.find", parts, pairs[key], "exact", families=families)
+    example = Example("text.find", parts, pairs[key], "exact", families=families)
+    return followed(example, split, lookups(rng, language, split, {k: v for k, v in pairs.items() if k != key}))
+
+
+def lookups(rng: np.random.Generator, language: str, split: Split, pairs: dict[str, str]) -> Iterator[Turn]:
+    """Two to four of the keys, as many as there are."""
+    for place in rng.permutation(len(pairs))[: int(rng.integers(2, 5))]:
+        key, asked = list(pairs)[place], pick(rng, wordings("find", language, split))
+        yield Turn(asked.wording(rng).format(key), pairs[key], asked.name)
 
 
 GENERATORS: dict[str, Generator] = {"text.copy": copy, "text.find": find}

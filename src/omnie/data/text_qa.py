@@ -4,11 +4,13 @@ A passage tells facts of several subjects of one domain; the asked relation is t
 must be matched, not guessed. Templates and values are in `writing/`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
+from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Domain, Fact, Template, broken, fill, grammar, tidy
 from omnie.data.writing.values import KINDS, Value
 from omnie.data.writing.vocabulary import COMPANY_FORMS, LANGUAGES, pick
@@ -136,13 +138,21 @@ def qa(rng: np.random.Generator, split: Split) -> Example:
     fact, values = pick(rng, shared if rng.random() < 0.8 else passage.told)
     slot = choose_slot(rng, fact, passage.domain.subject, split)
     asked, template = question(rng, fact, values, slot, split)
-    return finish(rng, "text.qa", passage, body, asked, template, values[slot].text)
+    example = finish(rng, "text.qa", passage, body, asked, template, values[slot].text)
+    return followed(example, split, further(rng, passage, (values, slot)))
 
 
 def unknown(rng: np.random.Generator, split: Split) -> Example:
     """A passage and a question on a subject or a relation of which it says nothing."""
     passage = compose(rng, pick(rng, LANGUAGES), split)
     body = write(rng, passage)
+    asked, template = silent(rng, passage)
+    example = finish(rng, "text.unknown", passage, body, asked, template, UNKNOWN[passage.language])
+    return followed(example, split, further(rng, passage))
+
+
+def silent(rng: np.random.Generator, passage: Passage) -> tuple[str, Template]:
+    """A question that the passage does not answer: on a subject or a relation of which it says nothing."""
     told = {(id(values[passage.domain.subject]), fact.name) for fact, values in passage.told}
     fact, values = pick(rng, passage.told)
     subject = values[passage.domain.subject]
@@ -152,9 +162,30 @@ def unknown(rng: np.random.Generator, split: Split) -> Example:
     else:
         subject = passage.draw(rng, passage.domain.subject)
     values = agreeing({passage.domain.subject: subject} | {slot: passage.draw(rng, slot) for slot in fact.slots})
-    slot = pick(rng, [slot for slot in fact.asked(split) if slot != passage.domain.subject])
-    asked, template = question(rng, fact, values, slot, split)
-    return finish(rng, "text.unknown", passage, body, asked, template, UNKNOWN[passage.language])
+    slot = pick(rng, [slot for slot in fact.asked(passage.split) if slot != passage.domain.subject])
+    return question(rng, fact, values, slot, passage.split)
+
+
+def further(rng: np.random.Generator, passage: Passage, first: tuple[dict[str, Value], str] | None = None) -> Iterator[Turn]:
+    """Three to five more questions, other facts before other sides of the same fact; a third of the time one has no answer.
+
+    Args:
+        first: The values and the slot that were asked for already; None where the passage did not answer.
+    """
+    subject, split, count = passage.domain.subject, passage.split, int(rng.integers(3, 6))
+    order = [passage.told[i] for i in rng.permutation(len(passage.told))]
+    order.sort(key=lambda told: first is not None and told[1] is first[0])
+    sides = [(fact, values, choose_slot(rng, fact, subject, split)) for fact, values in order]
+    sides += [(fact, values, slot) for fact, values, one in sides for slot in fact.asked(split) if slot != one]
+    sides = [side for side in sides if first is None or side[1] is not first[0] or side[2] != first[1]]
+    unanswered = int(rng.integers(count)) if first and rng.random() < 1 / 3 else None
+    for place, (fact, values, slot) in enumerate(sides[:count]):
+        if place == unanswered:
+            asked, template = silent(rng, passage)
+            yield Turn(asked, UNKNOWN[passage.language], template.name)
+        else:
+            asked, template = question(rng, fact, values, slot, split)
+            yield Turn(asked, values[slot].text, template.name)
 
 
 GENERATORS: dict[str, Generator] = {"text.qa": qa, "text.unknown": unknown}
