@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from laws import assert_close, relative_rms
 from omnie.inputs import MEL_BINS
-from omnie.model.audio import AudioState, block_mask
+from omnie.model.audio import TOGETHER, AudioState, block_mask
 
 from .cases import toy
 
@@ -150,3 +150,14 @@ def test_the_block_mask_as_a_picture():
     rows = ["".join(str(int(bit)) for bit in row) for row in block_mask(valid, 3, continued=False)[:, 0, 0]]
     assert rows == ["000111", "111110", "110000", "000111", "111111", "111111"]
     assert block_mask(valid, 3, continued=True)[0, 0, 0].tolist() == [True] * 6
+
+
+def test_recordings_of_any_lengths_side_by_side_keep_their_order(audio):
+    lengths = [int(n) for n in torch.randint(1, 300, (2 * TOGETHER + 5,), generator=torch.Generator().manual_seed(2))]
+    mel = recordings(lengths)
+    output = audio.encode_batch(torch.cat([mel[row, :n] for row, n in enumerate(lengths)]), torch.tensor(lengths))
+    assert output.tokens.shape[:2] == (len(lengths), -(-max(lengths) // 8))
+    for row in range(len(lengths)):
+        want_tokens, want_frames = alone(audio, mel, lengths, row)
+        assert_close(f"tokens of recording {row}", output.tokens[row, : len(want_tokens)], want_tokens)
+        assert_close(f"frames of recording {row}", output.frames[row, : len(want_frames)], want_frames)

@@ -36,7 +36,7 @@ def test_orthogonalize_of_zero_is_zero() -> None:
         ("model.language_model.embed_tokens.weight", (1024, 64), "adamw"),
         ("model.visual.patch_embed.fine.weight", (48, 16), "adamw"),
         ("model.audio.conv1.proj.weight", (64, 384), "adamw"),
-        ("alignment.head.image.weight", (1025, 32), "adamw"),
+        ("alignment.head.image.weight", (2056, 64), "adamw"),
         ("model.visual.blocks.0.norm1.weight", (32,), "plain"),
         ("model.visual.blocks.0.attention.qkv.bias", (96,), "plain"),
     ],

@@ -103,11 +103,11 @@ def test_pixels_survive_the_trip_as_bytes(samples: list[Sample]) -> None:
 
 
 def test_alignment_cells_are_the_columns_of_the_picture() -> None:
-    sample = Sample("s", plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}, np.array([7, 8]))
+    sample = Sample("s", plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 4, 4]])}, np.array([7, 8]))
     alignment = collate([[sample]], 16).image
     assert alignment is not None
-    assert alignment.cells.tolist() == [0, 1, 0, 1, 2, 3, 2, 3]  # two 2x2 blocks, each row by row
-    assert alignment.steps.tolist() == [4]
+    assert alignment.cells.tolist() == [0, 1, 0, 1]  # two rows of two tokens
+    assert alignment.cells_of.tolist() == [2]
     assert alignment.targets.tolist() == [7, 8]
 
 
@@ -117,8 +117,8 @@ def test_alignment_of_sounds_skips_the_padding_between_clips() -> None:
     second = Sample("s", tensors | {"audio_lengths": np.array([30])}, np.array([5]))
     alignment = collate([[first, second]], 16).audio
     assert alignment is not None
-    assert alignment.rows.tolist() == [8 + n for n in range(8)]  # the longest clip has 4 tokens, 8 steps, and so has the first
-    assert alignment.steps.tolist() == [8]
+    assert alignment.rows.tolist() == [4 + n for n in range(4)]  # the longest clip has 4 tokens, and so has the first
+    assert alignment.cells_of.tolist() == [4]
     assert alignment.item.tolist() == [1]
 
 

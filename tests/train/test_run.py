@@ -139,29 +139,29 @@ def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
 
 def test_alignment_loss_learns_a_transcript() -> None:
     torch.manual_seed(0)
-    heads = AlignmentHeads({"image": 8}, vocabulary=6)
+    heads = AlignmentHeads(8, {"image": 2}, classes=6)
     tensor = torch.tensor
     alignment = AlignmentTensors(
-        torch.arange(12), torch.arange(6).repeat_interleave(2), tensor([6]), tensor([3, 3, 1]), tensor([3]), 6
+        torch.arange(6), torch.arange(3).repeat_interleave(2), tensor([3]), tensor([3, 3, 1]), tensor([3]), 3
     )
-    features = torch.randn(12, 8)
+    tokens = torch.randn(6, 8)
     optimizer = torch.optim.Adam(heads.parameters(), lr=0.1)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = heads("image", features, alignment)
+        loss = heads("image", tokens, alignment)
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
-    best = heads.head["image"](features.view(6, 2, 8).mean(1)).argmax(-1).tolist()
+    best = heads.log_probabilities("image", tokens, alignment)[0].argmax(-1).tolist()
     merged = [c for n, c in enumerate(best) if n == 0 or best[n - 1] != c]
     assert [c for c in merged if c != 6] == [3, 3, 1]
 
 
 def test_a_transcript_that_does_not_fit_counts_nothing() -> None:
-    heads = AlignmentHeads({"image": 8}, vocabulary=6)
+    heads = AlignmentHeads(8, {"image": 2}, classes=6)
     tensor = torch.tensor
-    alignment = AlignmentTensors(torch.arange(2), torch.arange(2), tensor([2]), tensor([1, 2, 3]), tensor([3]), 2)
-    loss = heads("image", torch.randn(2, 8), alignment)
+    alignment = AlignmentTensors(torch.arange(1), torch.arange(1), tensor([1]), tensor([1, 2, 3]), tensor([3]), 1)
+    loss = heads("image", torch.randn(1, 8), alignment)
     loss.backward()
     assert loss.item() == 0.0
     assert torch.isfinite(heads.head["image"].weight.grad).all()

@@ -53,6 +53,10 @@ GROUPS = {
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 
 
+TRANSCRIBED = ("lines.read", "speech.transcribe", "speech.answer")
+"""Skills whose examples have a transcript."""
+
+
 def group_of(skill: str) -> str:
     """The reported group of a skill: "charts" for "charts.value"."""
     return GROUPS.get(skill) or skill.partition(".")[0]

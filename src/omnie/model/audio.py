@@ -6,6 +6,7 @@ feeding it in pieces with a carried `AudioState` gives what feeding it whole giv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from omnie.ops.attention.cpu import attention as cpu_attention
 
 MEL_PER_FRAME = 4
 """Log-mel frames per frame of the transformer."""
+TOGETHER = 16
+"""Recordings that are encoded side by side, padded to the longest of them."""
 
 
 class AudioOutput(NamedTuple):
@@ -81,8 +84,21 @@ class AudioEncoder(nn.Module):
         return [tokens[:count] for tokens, count in zip(output.tokens, counts, strict=True)]
 
     def encode_batch(self, mel_SM: Tensor, lengths: Tensor) -> AudioOutput:
-        """As `forward`, padded at the end; padding changes nothing before it. A single long recording goes piece by piece."""
+        """As `forward`, padded at the end; padding changes nothing before it.
+
+        Recordings of similar length are encoded together, so that a short one does not cost what the longest does; long ones
+        go piece by piece.
+        """
         clips = mel_SM.to(self.conv1.dtype).split(lengths.tolist())
+        order = sorted(range(len(clips)), key=lambda n: len(clips[n]))
+        groups = [order[n : n + TOGETHER] for n in range(0, len(order), TOGETHER)]
+        parts = [self._encode_similar([clips[n] for n in group], lengths[group]) for group in groups]
+        if len(parts) == 1 and order == sorted(order):
+            return parts[0]
+        back = torch.tensor(order, device=mel_SM.device).argsort()
+        return AudioOutput(*(_stacked(kind).index_select(0, back) for kind in zip(*parts, strict=True)))
+
+    def _encode_similar(self, clips: list[Tensor], lengths: Tensor) -> AudioOutput:
         longest = max(len(clip) for clip in clips)
         padded = -(-longest // MEL_PER_TOKEN) * MEL_PER_TOKEN
         mel_ASM = torch.stack([F.pad(clip, (0, 0, 0, padded - len(clip))) for clip in clips])
@@ -128,6 +144,12 @@ class AudioEncoder(nn.Module):
     def _stem(self, mel_ASM: Tensor, state: AudioState | None) -> tuple[Tensor, Tensor]:
         x = F.gelu(self.conv1(mel_ASM, state.mel if state else None))
         return F.gelu(self.conv2(x, state.conv if state else None)), x[:, -1:]
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """[A, S, D] of groups [a, s, D], padded with zeros to the longest."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts])
 
 
 class CausalConv(nn.Module):
@@ -178,8 +200,8 @@ class Block(nn.Module):
         self, x: Tensor, angles: Turns, mask: Tensor, width: int, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x [A, S, D], S a multiple of `width`; returns x and this piece's last block of keys and values."""
-        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        q, k = rotate(q, angles), rotate(k, angles)
+        qk, v = self.qkv(self.norm1(x)).unflatten(-1, (3 * self.heads, -1)).split([2 * self.heads, self.heads], dim=2)
+        q, k = rotate(qk, angles).chunk(2, dim=2)
         q, k, v = (t.unflatten(1, (-1, width)).transpose(2, 3) for t in (q, k, v))  # [A, blocks, N, width, H]
         keys, values = _with_block_before(k, past and past[0]), _with_block_before(v, past and past[1])
         training_on_cpu = torch.is_grad_enabled() and x.device.type == "cpu"

@@ -75,6 +75,7 @@ class Architecture:
     rope_sections: list[int] = field(default_factory=lambda: [22, 22, 20])
     norm_eps: float = 1e-5
     initializer_range: float = 0.02
+    attention_bias: bool = False
     vision: dict[str, Any] = field(default_factory=dict)
     audio: dict[str, Any] = field(default_factory=dict)
 
@@ -204,6 +205,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 8192,
         "rope_theta": 10_000.0,
         "rope_sections": [12, 12, 8],
+        "attention_bias": True,
         "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
     },

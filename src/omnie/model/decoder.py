@@ -109,8 +109,8 @@ class Attention(nn.Module):
         self.num_key_value_groups = config.num_attention_heads // config.num_key_value_heads
         self.scaling = head**-0.5
         self.attend: Attend = sdpa
-        self.q_proj = nn.Linear(hidden, config.num_attention_heads * head, bias=False)
-        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=False)
+        self.q_proj = nn.Linear(hidden, config.num_attention_heads * head, bias=config.attention_bias)
+        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=config.attention_bias)
         self.v_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=False)
         self.o_proj = nn.Linear(config.num_attention_heads * head, hidden, bias=False)
 

@@ -49,10 +49,11 @@ def rotate(x: Tensor, by: Turns) -> Tensor:
     """Rotates neighbouring channel pairs of x [..., H]: (a, b) becomes (a cos - b sin, b cos + a sin).
 
     The swap (a, b) -> (-b, a) is a product with a fixed matrix of zeros and signs: exact in any dtype, and on CPUs with matrix
-    units much cheaper than strided reads.
+    units much cheaper than strided reads. One product of rows, for a batched one would copy the matrix for every batch.
     """
     cos, sin = by
-    return torch.addcmul(x * cos, x @ _swap(x.shape[-1], x.dtype, x.device), sin)
+    swapped = (x.reshape(-1, x.shape[-1]) @ _swap(x.shape[-1], x.dtype, x.device)).view(x.shape)
+    return torch.addcmul(x * cos, swapped, sin)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ class TrainConfig:
     out: Annotated[Path, "Folder of the run; when it holds checkpoints the run goes on from the newest."]
     size: Annotated[str, "Model size: nano, toy or 8b."] = "nano"
     init: Annotated[Path | None, "Model folder to take the weights from instead of random ones."] = None
+    encoders_from: Annotated[Path | None, "Model folder whose encoders a model with random weights takes over."] = None
     processor: Annotated[Path | None, "Folder with tokenizer.json and processor_config.json; else the built-in ones."] = None
     minutes: Annotated[float | None, "Total time over all resumes; the rate has decayed when it is up."] = None
     steps: Annotated[int | None, "Total steps over all resumes; with both, whichever is reached first ends the run."] = None
@@ -27,6 +28,7 @@ class TrainConfig:
     weight_decay: Annotated[float, "Decoupled weight decay."] = 0.05
     clip: Annotated[float, "Largest global gradient norm."] = 1.0
     alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
+    encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
@@ -45,9 +47,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.minutes and not self.steps:
             raise OptionError("the run has no end", allowed="minutes or steps", hint="give --minutes 60")
+        if self.init and self.encoders_from:
+            raise OptionError("two sources of encoders", allowed="--init or --encoders-from", hint="--init brings its own")
         for name in ("rows", "row", "accumulate", "workers", "processes"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
+        if not 0 <= self.encoders <= 1:
+            raise OptionError("encoders is out of range", value=self.encoders, allowed="a share, 0 to 1")
         if self.dtype not in ("bfloat16", "float32"):
             raise OptionError("unknown dtype", value=self.dtype, allowed="bfloat16, float32")
 

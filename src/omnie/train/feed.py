@@ -63,7 +63,7 @@ def _alignment(value: Alignment, device: torch.device) -> AlignmentTensors:
     return AlignmentTensors(
         tensor(value.rows),
         tensor(value.cells),
-        tensor(value.steps),
+        tensor(value.cells_of),
         tensor(value.targets),
         tensor(value.target_lengths),
         value.width,

@@ -24,40 +24,54 @@ class LossWeights:
 
 @dataclass(frozen=True, eq=False)
 class AlignmentTensors:
-    """`packing.Alignment` as tensors on the device; `width` is the number of steps of the longest item."""
+    """`packing.Alignment` as tensors on the device; `width` is the number of cells of the longest item."""
 
     rows: Tensor
     cells: Tensor
-    steps: Tensor
+    cells_of: Tensor
     targets: Tensor
     target_lengths: Tensor
     width: int
 
 
+BYTES = 256
+STEPS = {"image": 8, "audio": 4}
+"""Steps of the alignment within a token: 4 pixels of a line are narrower than an 'i', 20 ms shorter than any sound."""
+
+
 class AlignmentHeads(nn.Module):
-    """One linear layer a modality from encoder features to the vocabulary and a blank (the last class).
+    """One linear layer a modality, from a token as the decoder sees it to a few steps of byte probabilities.
+
+    The transcript is spelled in bytes, not in the vocabulary's tokens: a letter looks and sounds alike wherever it stands, and
+    some sixty letters are met in every batch, a thousand tokens are not.
 
     Args:
-        widths: modality ("image", "audio") -> width of its encoder's features.
-        vocabulary: Token ids.
+        width: Of the tokens.
+        steps: modality -> steps within a token.
+        classes: Of a step, without the blank (the last class).
     """
 
-    def __init__(self, widths: Mapping[str, int], vocabulary: int):
+    def __init__(self, width: int, steps: Mapping[str, int] = STEPS, classes: int = BYTES):
         super().__init__()
-        self.head = nn.ModuleDict({name: nn.Linear(width, vocabulary + 1) for name, width in widths.items()})
+        self.steps, self.blank = dict(steps), classes
+        self.head = nn.ModuleDict({name: nn.Linear(width, count * (classes + 1)) for name, count in steps.items()})
 
-    def forward(self, name: str, features_PD: Tensor, alignment: AlignmentTensors) -> Tensor:
-        """The mean negative log-likelihood per transcript token (CTC; Graves et al. 2006); float32 scalar.
+    def forward(self, name: str, tokens_TD: Tensor, alignment: AlignmentTensors) -> Tensor:
+        """The mean negative log-likelihood per byte of the transcripts (CTC; Graves et al. 2006); float32 scalar.
 
         Items whose transcript does not fit into their steps count nothing.
         """
-        items = len(alignment.steps)
-        pooled = cell_means(features_PD, alignment.rows, alignment.cells, items * alignment.width)
-        logits = self.head[name](pooled.to(self.head[name].weight.dtype)).view(items, alignment.width, -1)
-        logp_SIV = logits.transpose(0, 1).float().log_softmax(-1)  # float32: sums over many paths underflow in bfloat16
-        sizes = (alignment.targets, alignment.steps, alignment.target_lengths)
-        loss = F.ctc_loss(logp_SIV, *sizes, blank=logits.shape[-1] - 1, reduction="sum", zero_infinity=True)
+        logp_SIV = self.log_probabilities(name, tokens_TD, alignment).transpose(0, 1)
+        sizes = (alignment.targets, alignment.cells_of * self.steps[name], alignment.target_lengths)
+        loss = F.ctc_loss(logp_SIV, *sizes, blank=self.blank, reduction="sum", zero_infinity=True)
         return loss / len(alignment.targets)
+
+    def log_probabilities(self, name: str, tokens_TD: Tensor, alignment: AlignmentTensors) -> Tensor:
+        """[items, steps, classes + 1]; float32, for sums over many paths underflow in bfloat16."""
+        items, head = len(alignment.cells_of), self.head[name]
+        pooled = cell_means(tokens_TD, alignment.rows, alignment.cells, items * alignment.width)
+        logits = head(pooled.to(head.weight.dtype)).view(items, alignment.width * self.steps[name], -1)
+        return logits.float().log_softmax(-1)
 
 
 def cell_means(features_PD: Tensor, rows: Tensor, cells: Tensor, count: int) -> Tensor:

@@ -5,24 +5,52 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from omnie import checkpoint
+from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
+from omnie.train import circuits
 from omnie.train.config import TrainConfig
+from omnie.train.losses import AlignmentHeads
 from omnie.train.source import BUILT_IN
 
 HEAD = "lm_head.weight"
+ALIGNMENT = "alignment.safetensors"
+"""The heads of the alignment loss: only training reads them."""
 
 
-def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni:
-    """A model with fresh weights (by `config.seed`) or those of the folder `config.init` (int8 ones too), ready to train."""
+def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, AlignmentHeads]:
+    """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train, and its heads.
+
+    Raises:
+        CheckpointError: the folder's encoders do not fit.
+    """
     torch.manual_seed(config.seed)
-    model = checkpoint.load(config.init)[0] if config.init else Omni(architecture.architecture(config.size))
+    if config.init:
+        model = checkpoint.load(config.init)[0]
+    else:
+        model = Omni(architecture.architecture(config.size))
+        circuits.install(model)
+    heads = AlignmentHeads(model.config.hidden_size)
+    if config.encoders_from:
+        _take_encoders(model, config.encoders_from)
+    if (folder := config.init or config.encoders_from) and (folder / ALIGNMENT).exists():
+        heads.load_state_dict(load_file(folder / ALIGNMENT))
     model.model.language_model.gradient_checkpointing = config.checkpointing
-    return cast(model, dtype).to(device).train()
+    return cast(model, dtype).to(device).train(), heads.to(device, dtype)
+
+
+def _take_encoders(model: Omni, folder: Path) -> None:
+    other = checkpoint.load(folder)[0].model
+    for own, theirs in ((model.model.visual, other.visual), (model.model.audio, other.audio)):
+        try:
+            own.load_state_dict(theirs.state_dict())
+        except RuntimeError as error:
+            hint = "its architecture must be that of the new model"
+            raise CheckpointError("encoders do not fit", value=f"{folder}: {error}", hint=hint) from None
 
 
 def cast(model: Omni, dtype: torch.dtype) -> Omni:
@@ -34,12 +62,13 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
     return model
 
 
-def export(model: Omni, folder: Path, processor: Path | None) -> None:
-    """Writes a model folder in the training dtype; each file appears whole or not at all."""
+def export(model: Omni, heads: AlignmentHeads, folder: Path, processor: Path | None) -> None:
+    """Writes a model folder in the training dtype, with the heads beside it; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items() if name != HEAD}
-    save_file(weights, folder / ".model.part", metadata={"format": "pt"})
-    os.replace(folder / ".model.part", folder / "model.safetensors")
+    for module, name in ((model, "model.safetensors"), (heads, ALIGNMENT)):
+        weights = {key: tensor.cpu().contiguous() for key, tensor in module.state_dict().items() if key != HEAD}
+        save_file(weights, folder / f".{name}.part", metadata={"format": "pt"})
+        os.replace(folder / f".{name}.part", folder / name)
     (folder / "config.json").write_text(architecture.to_json(model.config), encoding="utf-8")
     for name in ("tokenizer.json", "processor_config.json"):
         shutil.copyfile((processor or BUILT_IN) / name, folder / name)

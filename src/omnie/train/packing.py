@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnie.inputs import MEL_PER_TOKEN, SPATIAL_MERGE
+from omnie.inputs import SPATIAL_MERGE, audio_tokens
 
 IGNORE = -100
 """The label of a token that teaches nothing."""
 MEDIA = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "input_features", "audio_lengths")
-MEL_PER_STEP = MEL_PER_TOKEN // 2
-"""Log-mel frames that become one step of the sound encoder, the rate (25 Hz) at which the alignment loss reads it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +24,7 @@ class Sample:
     Attributes:
         skill: The skill's dotted name.
         tensors: What the encoder returned for one conversation (`inputs.py`, without the batch axis).
-        transcript: int64 [L] token ids of what is written or said, or None.
+        transcript: int64 [L] bytes (UTF-8) of what is written or said, or None.
         key: Names the example in its stream: (skill, index).
     """
 
@@ -43,20 +41,20 @@ class Sample:
 class Alignment:
     """What the auxiliary alignment loss needs to know about the items that have a transcript.
 
-    Feature `rows[n]` of the encoder's output belongs to cell `cells[n]` of a grid [items, width] flattened; a cell is the mean
-    of its features. `item` says which image or clip of the batch each line of the grid is.
+    Token `rows[n]` of the encoder's output belongs to cell `cells[n]` of a grid [items, width] flattened; a cell is the mean
+    of its tokens. `item` says which image or clip of the batch each line of the grid is; `cells_of` how many cells it has.
     """
 
     rows: np.ndarray
     cells: np.ndarray
     item: np.ndarray
-    steps: np.ndarray
+    cells_of: np.ndarray
     targets: np.ndarray
     target_lengths: np.ndarray
 
     @property
     def width(self) -> int:
-        return int(self.steps.max())
+        return int(self.cells_of.max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +148,7 @@ def collate(rows: Sequence[Sequence[Sample]], length: int, state: dict | None = 
     for b, row in enumerate(rows):
         for sample, begin in zip(row, _begins(row), strict=True):
             skill_ids[b, begin : begin + len(sample)] = ids[sample.skill]
-    return Batch(inputs, skills, skill_ids, _columns(flat), _frames(flat), state or {}, len(flat))
+    return Batch(inputs, skills, skill_ids, _columns(flat), _moments(flat), state or {}, len(flat))
 
 
 def _begins(row: Sequence[Sample]) -> list[int]:
@@ -189,49 +187,43 @@ def shrink(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _columns(flat: Sequence[Sample]) -> Alignment | None:
-    """Pictures: one step per column of patches, the mean over the picture's rows."""
-    grids = [(sample, int(g[1]), int(g[2])) for sample in flat for g in sample.tensors.get("image_grid_thw", ())]
-    parts = [_column_of_patch(rows, columns) for _, rows, columns in grids]
+    """Pictures: one cell per column of tokens, the mean over the picture's rows."""
+    m = SPATIAL_MERGE
+    grids = [(sample, int(g[1]) // m, int(g[2]) // m) for sample in flat for g in sample.tensors.get("image_grid_thw", ())]
+    parts = [np.tile(np.arange(columns), rows) for _, rows, columns in grids]
     offsets = np.cumsum([0, *map(len, parts)])
     return _alignment([g[0] for g in grids], parts, offsets, [g[2] for g in grids])
 
 
-def _column_of_patch(rows: int, columns: int) -> np.ndarray:
-    """[P] column of each patch in the merge-block order of `inputs.py`."""
-    m = SPATIAL_MERGE
-    grid = np.broadcast_to(np.arange(columns), (rows, columns)).reshape(rows // m, m, columns // m, m)
-    return grid.transpose(0, 2, 1, 3).reshape(-1)
-
-
-def _frames(flat: Sequence[Sample]) -> Alignment | None:
-    """Sounds: one step per 40 ms. The encoder returns clips side by side, padded to the longest one's whole tokens."""
-    clips = [(sample, int(mel)) for sample in flat for mel in sample.tensors.get("audio_lengths", ())]
-    steps = [-(-mel // MEL_PER_STEP) for _, mel in clips]
-    padded = max((-(-mel // MEL_PER_TOKEN) * MEL_PER_TOKEN // MEL_PER_STEP for _, mel in clips), default=0)
-    return _alignment([sample for sample, _ in clips], [np.arange(n) for n in steps], np.arange(len(clips)) * padded, steps)
+def _moments(flat: Sequence[Sample]) -> Alignment | None:
+    """Sounds: one cell per token. The encoder returns clips side by side, padded to the longest one."""
+    clips = [(sample, audio_tokens(int(mel))) for sample in flat for mel in sample.tensors.get("audio_lengths", ())]
+    counts = [count for _, count in clips]
+    offsets = np.arange(len(clips)) * max(counts, default=0)
+    return _alignment([sample for sample, _ in clips], [np.arange(n) for n in counts], offsets, counts)
 
 
 def _alignment(
-    owners: Sequence[Sample], parts: Sequence[np.ndarray], offsets: Sequence[int], steps: Sequence[int]
+    owners: Sequence[Sample], parts: Sequence[np.ndarray], offsets: Sequence[int], counts: Sequence[int]
 ) -> Alignment | None:
     """The grid of the items that have a transcript.
 
     Args:
         owners: The sample of each item.
-        parts: For each item, the step of each of its features.
-        offsets: Where each item's features begin in the encoder's output.
-        steps: Steps of each item.
+        parts: For each item, the cell of each of its tokens.
+        offsets: Where each item's tokens begin in the encoder's output.
+        counts: Cells of each item.
     """
     chosen = [index for index, owner in enumerate(owners) if owner.transcript is not None and len(owner.transcript)]
     if not chosen:
         return None
-    width = max(steps[index] for index in chosen)
+    width = max(counts[index] for index in chosen)
     targets = [owners[index].transcript for index in chosen]
     return Alignment(
         rows=np.concatenate([offsets[index] + np.arange(len(parts[index])) for index in chosen]),
         cells=np.concatenate([line * width + parts[index] for line, index in enumerate(chosen)]),
         item=np.array(chosen),
-        steps=np.array([steps[index] for index in chosen]),
+        cells_of=np.array([counts[index] for index in chosen]),
         targets=np.concatenate(targets).astype(np.int64),
         target_lengths=np.array([len(target) for target in targets]),
     )

@@ -5,7 +5,7 @@ The generators are in `omnie.data`, the encoder in `omnie.processor`; this file 
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,11 @@ from omnie.messages import Message, assistant, user
 from omnie.processor import Encoder
 from omnie.train.packing import Sample, shrink
 
+SPELLING = "spelling/"
+"""What stands before a skill's name when only its media and their transcript are wanted."""
+REPEATS = 4
+WINDOW = 4096
+"""Examples among which those that come again are drawn, and how many a worker remembers."""
 BUILT_IN = Path(__file__).parent.parent / "nano"
 
 Mix = Mapping[str, float | tuple[tuple[float, float], ...]]
@@ -32,9 +37,11 @@ class Stream:
     Attributes:
         weights: skill -> weight.
         example: (skill, index) -> Example.
-        encode: Example -> (tensors, transcript ids or None).
+        encode: Example -> (tensors, transcript's bytes or None).
         mix: Factors on the weights.
         seed: Of the order of skills and of the examples.
+        spelling: Share of training, at its beginning, in which media with a transcript are drawn, without a question.
+        made: Samples of that time, which come again.
     """
 
     weights: Mapping[str, float]
@@ -42,18 +49,44 @@ class Stream:
     encode: Callable[[Example], tuple[dict[str, np.ndarray], np.ndarray | None]]
     mix: Mix
     seed: int = 0
+    spelling: float = 0.0
+    made: dict[tuple[str, int], Sample] = field(default_factory=dict, repr=False)
 
     def pick(self, index: int, progress: float) -> tuple[str, int]:
         """The skill of the stream's `index`-th sample, by the weights at `progress`."""
+        if progress < self.spelling:
+            return self._pick_spelling(index)
         names = list(self.weights)
         weights = np.array([self.weights[name] * factor(self.mix, name, progress) for name in names])
         where = np.random.default_rng([self.seed, index]).random() * weights.sum()
         return names[int(np.searchsorted(weights.cumsum(), where, side="right").clip(max=len(names) - 1))], index
 
+    def _pick_spelling(self, index: int) -> tuple[str, int]:
+        """Each number comes `REPEATS` times, far apart: the encoders hear faster than the voices can speak."""
+        rng = np.random.default_rng([self.seed, index, REPEATS])
+        newest = index // REPEATS
+        number = int(rng.integers(max(0, newest - WINDOW), newest + 1))
+        number += (index - number) % 2  # so that of two workers the same one finds it in its memory
+        names = [name for name in skills.TRANSCRIBED if name in self.weights]
+        weights = np.array([self.weights[name] * factor(self.mix, name, 0.0) for name in names])
+        where = np.random.default_rng([self.seed, number]).random() * weights.sum()
+        return SPELLING + names[int(np.searchsorted(weights.cumsum(), where, side="right").clip(max=len(names) - 1))], number
+
     def make(self, key: tuple[str, int]) -> Sample:
         """The encoded example of a key."""
-        tensors, transcript = self.encode(self.example(*key))
-        return Sample(key[0], shrink(tensors), transcript, key)
+        if key in self.made:
+            return self.made[key]
+        skill, number = key
+        example = self.example(skill.removeprefix(SPELLING), number)
+        if skill.startswith(SPELLING):
+            example = replace(example, parts=example.parts[:1], answer="", more=())
+        tensors, transcript = self.encode(example)
+        sample = Sample(skill, shrink(tensors), transcript, key)
+        if skill.startswith(SPELLING):
+            self.made[key] = sample
+            if len(self.made) > WINDOW:
+                del self.made[next(iter(self.made))]
+        return sample
 
 
 def factor(mix: Mix, skill: str, progress: float) -> float:
@@ -81,11 +114,12 @@ def read_mix(path: Path | None, known: Mapping[str, float]) -> Mix:
     return {name: value if isinstance(value, int | float) else tuple(map(tuple, value)) for name, value in table.items()}
 
 
-def default_source(processor: Path | None, mix: Path | None, seed: int) -> Stream:
+def default_source(processor: Path | None, mix: Path | None, seed: int, spelling: float = 0.0) -> Stream:
     """The stream of `omnie.data` through the encoder of a processor folder (None: the built-in model's)."""
     weights = skills.weights()
     example = partial(skills.example, split="train", seed=seed)
-    return Stream(weights, lambda skill, index: example(skill, index=index), Encoding(processor), read_mix(mix, weights), seed)
+    make = lambda skill, index: example(skill, index=index)  # noqa: E731
+    return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, spelling)
 
 
 class Encoding:
@@ -95,9 +129,9 @@ class Encoding:
         self.encoder = Encoder.load(processor or BUILT_IN)
 
     def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """The conversation with its answer, and the transcript's ids (None where the example has no transcript)."""
-        ids = self.encoder.tokenizer.encode(example.transcript) if example.transcript else None
-        return self.encoder.encode(conversation(example), generation_prompt=False), None if ids is None else np.asarray(ids)
+        """The conversation with its answer, and the transcript's bytes (None where the example has no transcript)."""
+        spelled = np.frombuffer(example.transcript.encode(), np.uint8).astype(np.int64) if example.transcript else None
+        return self.encoder.encode(conversation(example), generation_prompt=False), spelled
 
 
 def conversation(example: Example) -> list[Message]:

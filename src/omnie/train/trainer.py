@@ -16,13 +16,12 @@ from torch.nn import functional as F
 
 from omnie.errors import OmnieError
 from omnie.model.experts import RouterTrace
-from omnie.model.omni import OmniOutput
 from omnie.train import state
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.feed import Step, to_device
 from omnie.train.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.log import RunLog
-from omnie.train.losses import AlignmentHeads, cross_entropy
+from omnie.train.losses import cross_entropy
 from omnie.train.model import build, export
 from omnie.train.optimizer import Optimizer, OptimizerSettings
 from omnie.train.process import prepare
@@ -60,7 +59,7 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
     trainer = Trainer(config, began)
     found = state.checkpoints(config.out)
     places = trainer.restore(found[-1]) if found else []
-    source = source or partial(default_source, config.processor, config.mix, config.seed)
+    source = source or partial(default_source, config.processor, config.mix, config.seed, config.encoders)
     make = partial(_loader, config, source, places)
     trainer.optimizer.share(trainer.model.buffers())
     team, follow = trainer.team, partial(_follow, trainer, make)
@@ -96,8 +95,7 @@ class Trainer:
         self.config = config
         self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = getattr(torch, config.dtype)
-        self.model = build(config, self.device, self.dtype)
-        self.heads = self._heads()
+        self.model, self.heads = build(config, self.device, self.dtype)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
         rates = OptimizerSettings(
@@ -111,11 +109,6 @@ class Trainer:
         self.began = began or time.monotonic()
         self.stopping = False
         self.meter = Meter()
-
-    def _heads(self) -> AlignmentHeads:
-        widths = {"image": self.model.config.vision_architecture.hidden_size}
-        widths["audio"] = self.model.config.audio_architecture.hidden_size
-        return AlignmentHeads(widths, self.model.config.vocab_size).to(self.device, self.dtype)
 
     @property
     def seconds(self) -> float:
@@ -165,7 +158,7 @@ class Trainer:
         with self.meter.time("optimizer"):
             norm = self.optimizer.step(rate)
             self.optimizer.zero_grad()
-            for trace in traces if self.team.rank == 0 else ():
+            for trace in (trace for trace in traces if trace.load) if self.team.rank == 0 else ():
                 correct_biases(self.model, trace, self.routers)
         self.steps += 1
         self.meter.note(norm=norm, rate=rate)
@@ -173,6 +166,8 @@ class Trainer:
 
     def loss(self, step: Step, rate: float = 1.0) -> tuple[Tensor, RouterTrace]:
         """The sum of all losses of one batch, and the routers' trace."""
+        if self.progress < self.config.encoders and step.alignments:
+            return self._encoder_loss(step), RouterTrace()
         trace = RouterTrace()
         # One logit a row: the head is applied below, to labelled positions only.
         output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1)
@@ -187,16 +182,24 @@ class Trainer:
             self.meter.add("prompt", prompt.detach())
             total = total + self.config.prompt * prompt
         for name in step.alignments if self.config.alignment else ():
-            alignment = self._alignment(name, output, step)
-            self.meter.add(f"alignment/{name}", alignment.detach())
-            total = total + self.config.alignment * rate * alignment
+            total = total + self.config.alignment * rate * self._alignment(name, output.media[name].tokens, step)
         self.meter.trace = trace
         return total, trace
 
-    def _alignment(self, name: str, output: OmniOutput, step: Step) -> Tensor:
-        media = output.media[name]
-        features = media.patches if name == "image" else media.frames.flatten(0, 1)
-        return self.heads(name, features, step.alignments[name])
+    def _encoder_loss(self, step: Step) -> Tensor:
+        """What the encoders learn before there is a decoder worth asking: to spell what they see and hear."""
+        tokens = {}
+        if "image" in step.alignments:
+            tokens["image"] = self.model.model.visual(step.inputs["pixel_values"], step.inputs["image_grid_thw"]).tokens
+        if "audio" in step.alignments:
+            sounds = (step.inputs["input_features"], step.inputs["audio_lengths"])
+            tokens["audio"] = self.model.model.audio.encode_batch(*sounds).tokens
+        return torch.stack([self._alignment(name, found, step) for name, found in tokens.items()]).sum()
+
+    def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
+        loss = self.heads(name, tokens.flatten(0, -2), step.alignments[name])
+        self.meter.add(f"alignment/{name}", loss.detach())
+        return loss
 
     def _guard(self, norm: float, log: RunLog | None) -> None:
         """A step whose gradient is not finite has changed nothing; say so, and stop when it happens again and again."""
@@ -215,7 +218,7 @@ class Trainer:
         facts["loaders"] = [loader.state, *self.team.states()]
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
-        export(self.model, self.config.out / "model", self.config.processor)
+        export(self.model, self.heads, self.config.out / "model", self.config.processor)
         return folder
 
     def restore(self, folder: Path) -> list[dict[str, Any]]:
@@ -243,7 +246,8 @@ class Trainer:
         values["tokens/s"] *= self.team.size  # the meter has this process's batches only
         log.scalars(self.steps, values | {"progress": self.progress, "seconds": self.seconds})
         shares = " ".join(f"{name[6:]} {value:.0%}" for name, value in values.items() if name.startswith("share/"))
-        text = f"step {self.steps}  loss {values['loss']:.3f}  {values['tokens/s']:.0f} tokens/s  {shares}"
+        spelled = " ".join(f"{name[10:]} {value:.3f}" for name, value in values.items() if name.startswith("alignment/"))
+        text = f"step {self.steps}  loss {values['loss']:.3f}  {spelled}  {values['tokens/s']:.0f} tokens/s  {shares}"
         log.line(self.progress, text + f"  rate {values['rate']:.2f}  norm {values['norm']:.2f}")
 
 

@@ -1,0 +1,107 @@
+"""How a run begins: a decoder that can copy, encoders that learn to spell before they are asked, encoders of another run."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from omnie.errors import CheckpointError, OptionError
+from omnie.model import config as architecture
+from omnie.model.omni import Omni
+from omnie.train import circuits, source
+from omnie.train.config import TrainConfig
+from omnie.train.feed import to_device
+from omnie.train.source import SPELLING
+from omnie.train.trainer import Trainer
+
+from . import fake
+from .test_run import Stream, config, run
+
+
+def copy_loss(model: Omni) -> tuple[float, float]:
+    """Cross-entropy within a random passage, and within its second reading."""
+    passage = torch.randint(60, 1024, (4, 50), generator=torch.Generator().manual_seed(1))
+    ids = torch.cat([passage, passage], dim=1)
+    with torch.no_grad():
+        logits = model(ids, torch.arange(100)[None, :, None].expand(4, 100, 3)).logits
+    losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(4, -1)
+    return float(losses[:, :49].mean()), float(losses[:, 52:].mean())
+
+
+def test_a_fresh_decoder_copies_before_it_has_learned_anything() -> None:
+    torch.manual_seed(0)
+    model = Omni(architecture.architecture("nano")).eval()
+    first, second = copy_loss(model)
+    assert abs(first - second) < 0.1
+    circuits.install(model)
+    first, second = copy_loss(model)
+    assert second < first - 0.5
+
+
+def test_a_decoder_without_attention_biases_stays_as_it_is() -> None:
+    model = Omni(replace(architecture.architecture("toy"), attention_bias=False))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    circuits.install(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_at_first_only_the_encoders_learn(tmp_path) -> None:
+    trainer = Trainer(config(tmp_path, steps=4, encoders=0.5))
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    moved = set()
+    for step in range(4):
+        trainer.step(Stream())
+        moved = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+        decoder = [name for name in moved if "language_model" in name]
+        assert bool(decoder) == (step >= 2)
+    assert any("visual" in name for name in moved) and any("audio" in name for name in moved)
+
+
+def test_the_encoders_learn_to_spell(tmp_path) -> None:
+    trainer, losses = Trainer(config(tmp_path, steps=40, encoders=1.0, lr=0.02)), []
+    batch = to_device(next(Stream()), trainer.device, trainer.dtype)
+    for _ in range(40):
+        loss, _ = trainer.loss(batch)
+        loss.backward()
+        trainer.optimizer.step(1.0)
+        trainer.optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_spelling_draws_media_alone_and_each_of_them_again(monkeypatch) -> None:
+    monkeypatch.setattr(source.skills, "TRANSCRIBED", ("picture", "sound"))
+    stream = replace(fake.source(), spelling=0.5)
+    keys = [stream.pick(index, progress=0.2) for index in range(400)]
+    assert {name for name, _ in keys} == {SPELLING + "picture", SPELLING + "sound"}
+    assert 2 < sum(Counter(keys).values()) / len(set(keys)) < 8
+    sample = stream.make(keys[0])
+    assert stream.make(keys[0]) is sample
+    assert len(sample.transcript) and len(sample) < len(stream.make((keys[0][0].removeprefix(SPELLING), keys[0][1])))
+    assert not stream.pick(7, progress=0.6)[0].startswith(SPELLING)
+
+
+def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> None:
+    first = Trainer(config(tmp_path / "first", steps=2, encoders=1.0))
+    run(first, Stream())
+    taken = Trainer(config(tmp_path / "next", encoders_from=tmp_path / "first" / "model", seed=1))
+    for own, theirs in ((taken.model.model, first.model.model), (taken, first)):
+        for part in ("visual", "audio") if own is taken.model.model else ("heads",):
+            expected = getattr(theirs, part).state_dict()
+            assert all(torch.equal(t, expected[name]) for name, t in getattr(own, part).state_dict().items())
+    embedding = "model.language_model.embed_tokens.weight"
+    assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
+
+
+def test_encoders_of_another_size_are_refused(tmp_path) -> None:
+    run(Trainer(config(tmp_path / "first", steps=1)), Stream())
+    with pytest.raises(CheckpointError, match="do not fit"):
+        Trainer(config(tmp_path / "next", size="nano", encoders_from=tmp_path / "first" / "model"))
+
+
+@pytest.mark.parametrize("wrong", [{"encoders": 1.5}, {"encoders": -0.1}, {"init": "a", "encoders_from": "b"}])
+def test_stages_that_make_no_sense_are_refused(tmp_path, wrong) -> None:
+    with pytest.raises(OptionError):
+        TrainConfig(out=tmp_path, steps=1, **wrong)
