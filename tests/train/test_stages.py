@@ -71,16 +71,27 @@ def test_the_encoders_learn_to_spell(tmp_path) -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_spelling_draws_media_alone_and_each_of_them_again(monkeypatch) -> None:
+def test_spelling_draws_media_alone(monkeypatch) -> None:
     monkeypatch.setattr(source.skills, "TRANSCRIBED", ("picture", "sound"))
-    stream = replace(fake.source(), spelling=0.5)
+    stream = replace(fake.source(), encoders=0.5)
     keys = [stream.pick(index, progress=0.2) for index in range(400)]
     assert {name for name, _ in keys} == {SPELLING + "picture", SPELLING + "sound"}
-    assert 2 < sum(Counter(keys).values()) / len(set(keys)) < 8
     sample = stream.make(keys[0])
     assert stream.make(keys[0]) is sample
     assert len(sample.transcript) and len(sample) < len(stream.make((keys[0][0].removeprefix(SPELLING), keys[0][1])))
     assert not stream.pick(7, progress=0.6)[0].startswith(SPELLING)
+    aside = [replace(stream, spelling=0.3).pick(index, progress=0.6)[0].startswith(SPELLING) for index in range(400)]
+    assert 0.2 < sum(aside) / 400 < 0.4
+
+
+def test_recordings_come_again_and_pictures_are_new(monkeypatch) -> None:
+    monkeypatch.setattr(source, "WINDOW", 100)
+    stream = replace(fake.source(), encoders=1.0, weights={"lines.read": 1.0, "speech.transcribe": 1.0})
+    keys = Counter(stream.pick(index, progress=0.2) for index in range(4000))
+    recordings = [count for (name, _), count in keys.items() if "speech" in name]
+    assert all(count == 1 for (name, _), count in keys.items() if "lines" in name)
+    assert sum(recordings) / len(recordings) > 1.5
+    assert all((number - index) % 2 == 0 for index in range(200) for _, number in [stream.pick(index, 0.2)])
 
 
 def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> None:
@@ -101,7 +112,7 @@ def test_encoders_of_another_size_are_refused(tmp_path) -> None:
         Trainer(config(tmp_path / "next", size="nano", encoders_from=tmp_path / "first" / "model"))
 
 
-@pytest.mark.parametrize("wrong", [{"encoders": 1.5}, {"encoders": -0.1}, {"init": "a", "encoders_from": "b"}])
+@pytest.mark.parametrize("wrong", [{"encoders": 1.5}, {"encoders": -0.1}, {"spelling": 2.0}, {"init": "a", "encoders_from": "b"}])
 def test_stages_that_make_no_sense_are_refused(tmp_path, wrong) -> None:
     with pytest.raises(OptionError):
         TrainConfig(out=tmp_path, steps=1, **wrong)

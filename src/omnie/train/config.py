@@ -29,6 +29,7 @@ class TrainConfig:
     clip: Annotated[float, "Largest global gradient norm."] = 1.0
     alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
+    spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
@@ -52,8 +53,9 @@ class TrainConfig:
         for name in ("rows", "row", "accumulate", "workers", "processes"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
-        if not 0 <= self.encoders <= 1:
-            raise OptionError("encoders is out of range", value=self.encoders, allowed="a share, 0 to 1")
+        for name in ("encoders", "spelling"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")
         if self.dtype not in ("bfloat16", "float32"):
             raise OptionError("unknown dtype", value=self.dtype, allowed="bfloat16, float32")
 

@@ -40,7 +40,8 @@ class Stream:
         encode: Example -> (tensors, transcript's bytes or None).
         mix: Factors on the weights.
         seed: Of the order of skills and of the examples.
-        spelling: Share of training, at its beginning, in which media with a transcript are drawn, without a question.
+        encoders: Share of training, at its beginning, in which only media with a transcript are drawn, without a question.
+        spelling: Share of such examples afterwards.
         made: Samples of that time, which come again.
     """
 
@@ -49,28 +50,30 @@ class Stream:
     encode: Callable[[Example], tuple[dict[str, np.ndarray], np.ndarray | None]]
     mix: Mix
     seed: int = 0
+    encoders: float = 0.0
     spelling: float = 0.0
     made: dict[tuple[str, int], Sample] = field(default_factory=dict, repr=False)
 
     def pick(self, index: int, progress: float) -> tuple[str, int]:
         """The skill of the stream's `index`-th sample, by the weights at `progress`."""
-        if progress < self.spelling:
+        aside = np.random.default_rng([self.seed, index, REPEATS + 1]).random() < self.spelling
+        if aside or progress < self.encoders:
             return self._pick_spelling(index)
-        names = list(self.weights)
-        weights = np.array([self.weights[name] * factor(self.mix, name, progress) for name in names])
-        where = np.random.default_rng([self.seed, index]).random() * weights.sum()
-        return names[int(np.searchsorted(weights.cumsum(), where, side="right").clip(max=len(names) - 1))], index
+        return self._draw(list(self.weights), progress, np.random.default_rng([self.seed, index]).random()), index
+
+    def _draw(self, names: list[str], progress: float, where: float) -> str:
+        ends = np.cumsum([self.weights[name] * factor(self.mix, name, progress) for name in names])
+        return names[int(np.searchsorted(ends, where * ends[-1], side="right").clip(max=len(names) - 1))]
 
     def _pick_spelling(self, index: int) -> tuple[str, int]:
-        """Each number comes `REPEATS` times, far apart: the encoders hear faster than the voices can speak."""
+        """A recording comes `REPEATS` times, far apart: the encoders hear faster than the voices can speak."""
         rng = np.random.default_rng([self.seed, index, REPEATS])
-        newest = index // REPEATS
-        number = int(rng.integers(max(0, newest - WINDOW), newest + 1))
-        number += (index - number) % 2  # so that of two workers the same one finds it in its memory
         names = [name for name in skills.TRANSCRIBED if name in self.weights]
-        weights = np.array([self.weights[name] * factor(self.mix, name, 0.0) for name in names])
-        where = np.random.default_rng([self.seed, number]).random() * weights.sum()
-        return SPELLING + names[int(np.searchsorted(weights.cumsum(), where, side="right").clip(max=len(names) - 1))], number
+        name = self._draw(names, 0.0, rng.random())
+        if skills.group_of(name) != "speech":
+            return SPELLING + name, index
+        number = index // REPEATS + int(rng.integers(WINDOW))
+        return SPELLING + name, number + (index - number) % 2  # of two workers the same one finds it in its memory
 
     def make(self, key: tuple[str, int]) -> Sample:
         """The encoded example of a key."""
@@ -114,12 +117,12 @@ def read_mix(path: Path | None, known: Mapping[str, float]) -> Mix:
     return {name: value if isinstance(value, int | float) else tuple(map(tuple, value)) for name, value in table.items()}
 
 
-def default_source(processor: Path | None, mix: Path | None, seed: int, spelling: float = 0.0) -> Stream:
+def default_source(processor: Path | None, mix: Path | None, seed: int, encoders: float = 0.0, spelling: float = 0.0) -> Stream:
     """The stream of `omnie.data` through the encoder of a processor folder (None: the built-in model's)."""
     weights = skills.weights()
     example = partial(skills.example, split="train", seed=seed)
     make = lambda skill, index: example(skill, index=index)  # noqa: E731
-    return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, spelling)
+    return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, encoders, spelling)
 
 
 class Encoding:

@@ -59,7 +59,8 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
     trainer = Trainer(config, began)
     found = state.checkpoints(config.out)
     places = trainer.restore(found[-1]) if found else []
-    source = source or partial(default_source, config.processor, config.mix, config.seed, config.encoders)
+    shares = (config.encoders, config.spelling)
+    source = source or partial(default_source, config.processor, config.mix, config.seed, *shares)
     make = partial(_loader, config, source, places)
     trainer.optimizer.share(trainer.model.buffers())
     team, follow = trainer.team, partial(_follow, trainer, make)
