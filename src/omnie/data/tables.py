@@ -4,6 +4,7 @@ A layout's name lists its choices, and a hash of that name gives it to one split
 """
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from omnie.data.charts.content import choice
 from omnie.data.charts.questions import UNKNOWN
 from omnie.data.charts.sheet import Sheet, width
 from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.turns import ROOM, Turn, followed
 from omnie.media.types import Image, Table
 from omnie.messages import Part, text
 
@@ -197,16 +199,21 @@ class _Drawn:
         self.sheet.text((x, (self.ys[row] + self.ys[row + 1]) / 2), cell, face, self.px, ink, anchor)
 
 
-def _ask(rng: np.random.Generator, split: Split, table: Cells) -> tuple[str, str, Scoring, str]:
-    """A question for one cell (one time in ten for a row that is not there), its answer, its scoring, the template's name."""
-    language = table.language if rng.random() < 0.9 else "de" if table.language == "en" else "en"
-    row, column = int(rng.integers(1, len(table.shown))), int(rng.integers(1, len(table.shown[0])))
-    name, answer = table.shown[row][0], table.answers[row][column]
-    scoring: Scoring = "number" if table.numeric[column] else "exact"
-    if rng.random() < 0.1:
-        name, answer, scoring = _absent(rng, table), UNKNOWN[language], "exact"
-    question, template = templates.pick(rng, split, f"cell/{language}", c=table.shown[0][column], r=name)
-    return question, answer, scoring, template
+def _turns(rng: np.random.Generator, split: Split, table: Cells) -> Iterator[Turn]:
+    """Questions for one cell each, in any order, every cell at most once; one in ten is for a row that is not there."""
+    asked: set[tuple[int, int]] = set()
+    while len(asked) < (len(table.shown) - 1) * (len(table.shown[0]) - 1):
+        language = table.language if rng.random() < 0.9 else "de" if table.language == "en" else "en"
+        row, column = int(rng.integers(1, len(table.shown))), int(rng.integers(1, len(table.shown[0])))
+        if (row, column) in asked:
+            continue
+        asked.add((row, column))
+        name, answer = table.shown[row][0], table.answers[row][column]
+        scoring: Scoring = "number" if table.numeric[column] else "exact"
+        if rng.random() < 0.1:
+            name, answer, scoring = _absent(rng, table), UNKNOWN[language], "exact"
+        question, template = templates.pick(rng, split, f"cell/{language}", c=table.shown[0][column], r=name)
+        yield Turn(question, answer, template, scoring)
 
 
 def _absent(rng: np.random.Generator, table: Cells) -> str:
@@ -220,17 +227,21 @@ def lookup(rng: np.random.Generator, split: Split) -> Example:
     """A picture of a table and the question for one cell."""
     table = make(rng, choice(rng, ("de", "en")), int(rng.integers(3, 7)), int(rng.integers(2, 6)))
     pixels, families = draw(rng, split, table)
-    question, answer, scoring, template = _ask(rng, split, table)
-    parts = (Part("image", Image(pixels)), text(question))
-    return Example("tables.lookup", parts, answer, scoring, families={**families, "template": template})
+    turns = _turns(rng, split, table)
+    first = next(turns)
+    parts = (Part("image", Image(pixels)), text(first.question))
+    example = Example("tables.lookup", parts, first.answer, first.scoring, families={**families, "template": first.template})
+    return followed(example, split, turns, int(rng.integers(3, 6)), ROOM)
 
 
 def text_lookup(rng: np.random.Generator, split: Split) -> Example:
     """A table as cells and the question for one cell."""
     table = make(rng, choice(rng, ("de", "en")), int(rng.integers(3, 8)), int(rng.integers(2, 6)))
-    question, answer, scoring, template = _ask(rng, split, table)
-    parts = (Part("table", Table(choice(rng, ("Sheet1", "data", "Tabelle1", table.title)), table.shown)), text(question))
-    return Example("tables.text_lookup", parts, answer, scoring, families={"template": template})
+    turns = _turns(rng, split, table)
+    first = next(turns)
+    parts = (Part("table", Table(choice(rng, ("Sheet1", "data", "Tabelle1", table.title)), table.shown)), text(first.question))
+    example = Example("tables.text_lookup", parts, first.answer, first.scoring, families={"template": first.template})
+    return followed(example, split, turns, int(rng.integers(2, 5)), ROOM)
 
 
 GENERATORS: dict[str, Generator] = {"tables.lookup": lookup, "tables.text_lookup": text_lookup}
