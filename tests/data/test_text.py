@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +99,29 @@ def test_further_questions_are_answered_by_the_passage_or_refused(skill, monkeyp
         refused += sum(answer == refusal for _, answer in example.more)
         asked += len(example.more)
     assert asked > 2.5 * N and (N / 6 < refused < N / 2 if skill == "text.qa" else not refused)
+
+
+@pytest.mark.parametrize("skill", pages.GENERATORS)
+def test_further_fields_stand_on_the_page_or_are_refused(skill, monkeypatch):
+    """The page is not drawn here; `pages.unknown` has asked for what is not there already."""
+    filled, refused = [], 0
+    monkeypatch.setattr(pages, "complete", lambda *args: filled.append(complete(*args)) or filled[-1])
+    monkeypatch.setattr(pages, "draw_style", lambda *_: SimpleNamespace(name="any", family="any"))
+    monkeypatch.setattr(pages, "draw_page", lambda *_: None)
+    for index in range(N):
+        example = pages.GENERATORS[skill](generator_for(skill, "train", index), "train")
+        language, fields, known = example.families["language"], filled[-1][1], {}
+        item = fields.get("item")
+        for name in {*fields, *pages.FIELDS} - {"item"}:
+            for template in wordings(name, language, "train", pages.QUESTIONS):
+                for question in spoken(template, lambda text, item=item: tidy(text.format(item=item))):
+                    known.setdefault(question, set()).add(fields.get(name, text_qa.UNKNOWN[language]))
+        turns = ((example.parts[1].value, example.answer), *example.more)
+        assert all(known[question] == {answer} for question, answer in turns), turns
+        assert len(dict(turns)) == len(turns) and 1 <= len(example.more) <= 5
+        refused += sum(answer == text_qa.UNKNOWN[language] for _, answer in example.more)
+        assert not pages.GENERATORS[skill](generator_for(skill, "heldout", index), "heldout").more
+    assert N / 5 < refused < N / 2 if skill == "pages.qa" else not refused
 
 
 def test_further_keys_are_looked_up_in_the_same_list(monkeypatch):

@@ -3,12 +3,15 @@
 What pages say is in `pages.txt`, what is asked in `questions.txt`; both belong to one split line by line, as do the layouts.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
 from omnie.data.text_qa import UNKNOWN
+from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Template, complete, forms, tidy, wordings
 from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.media.types import Document
@@ -49,7 +52,24 @@ def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     document = Document((draw_page(rng, body, style),))
     answer = fields[field] if known else UNKNOWN[language]
     skill = "pages.qa" if known else "pages.unknown"
-    return Example(skill, (Part("document", document), text(asked)), answer, "exact", families=families)
+    example = Example(skill, (Part("document", document), text(asked)), answer, "exact", families=families)
+    return followed(example, split, further(rng, split, language, fields, field))
+
+
+def further(rng: np.random.Generator, split: Split, language: str, fields: dict[str, str], first: str) -> Iterator[Turn]:
+    """Two to four more fields of the page; a third of the time one that it lacks comes in between.
+
+    Args:
+        fields: What the page says: field name -> value.
+        first: The field that was asked for already; one that the page lacks is not asked for again.
+    """
+    askable = [name for name in fields if name not in ("item", first)]
+    chosen = [askable[place] for place in rng.permutation(len(askable))[: int(rng.integers(2, 5))]]
+    if first in fields and rng.random() < 1 / 3:
+        chosen.insert(int(rng.integers(len(chosen) + 1)), pick(rng, [name for name in FIELDS if name not in fields]))
+    for name in chosen:
+        asked, template = question(rng, name, language, split, fields.get("item", ""))
+        yield Turn(asked, fields.get(name, UNKNOWN[language]), template.name)
 
 
 def qa(rng: np.random.Generator, split: Split) -> Example:
