@@ -6,7 +6,7 @@ from PIL import Image
 
 from omnie.data import assets, objects, words
 from omnie.data.example import SPLITS, generator_for
-from omnie.data.pictures import backgrounds, emoji, shapes
+from omnie.data.pictures import backgrounds, emoji, questions, shapes
 from omnie.data.pictures.things import things
 
 needs_emoji = pytest.mark.skipif(
@@ -30,7 +30,7 @@ def test_things_are_many_and_named_once_in_each_language():
 @pytest.mark.parametrize("skill", SKILLS)
 def test_equal_seeds_give_equal_examples(skill):
     for one, other in zip(examples(skill, "train", 6), examples(skill, "train", 6), strict=True):
-        assert (one.answer, one.parts[1], one.families) == (other.answer, other.parts[1], other.families)
+        assert (one.answer, one.parts[1], one.families, one.more) == (other.answer, other.parts[1], other.families, other.more)
         assert np.array_equal(one.parts[0].value.pixels, other.parts[0].value.pixels)
 
 
@@ -38,7 +38,7 @@ def test_equal_seeds_give_equal_examples(skill):
 def test_families_belong_to_one_split(skill):
     seen = {split: [example.families for example in examples(skill, split, 120)] for split in SPLITS}
     for kind in seen["train"][0]:
-        train, validation, heldout = ({families[kind] for families in seen[split]} for split in SPLITS)
+        train, validation, heldout = ({name for one in seen[split] for name in one[kind].split("+")} for split in SPLITS)
         assert not train & validation and not train & heldout and not validation & heldout
 
 
@@ -57,6 +57,62 @@ def test_answers_are_names_numbers_or_sides():
     assert {example.answer for example in examples("objects.name", "train", 100)} <= known
     assert {example.answer for example in examples("objects.count", "train", 100)} <= set("1234567")
     assert {example.answer for example in examples("objects.which", "train", 100)} <= known | sides
+
+
+def truths(question, answer, language, **fields):
+    """Every training wording of a question, with its answer."""
+    asked = [wording.format(**fields) for wording in questions.wordings()[question][language]["train"]]
+    return {text[0].upper() + text[1:]: answer for text in asked}
+
+
+def of_things(skill, placed, language):
+    """All that may be asked of things at their places, for one of the skills."""
+    row = [things()[name] for name, _ in sorted(placed, key=lambda one: one[1][0])]
+    found, names = {}, [objects.word(thing, language) for thing in row]
+    if skill == "objects.name":
+        return truths("objects-name", names[0], language)
+    if skill == "objects.count":
+        for thing, name in zip(row, names, strict=True):
+            plural = thing.plural if language == "en" else thing.german_plural
+            found |= truths("objects-count", str(names.count(name)), language, plural=plural)
+        return found | truths("objects-count-all", str(len(row)), language)
+    for index, name in enumerate(names):
+        found |= truths("objects-which", name, language, place=objects.PLACES[language][len(row)][index])
+        found |= truths("objects-where", words.SIDES[language][len(row)][index], language, name=name)
+    return found
+
+
+def of_shapes(forms, colours, language):
+    """All that may be asked of coloured shapes from left to right."""
+    found = {}
+    for index, (form, colour) in enumerate(zip(forms, colours, strict=True)):
+        german = shapes.COLOURS[colour][0]
+        named = {"shape": form, "colour": colour, "the": "the", "hue": colour}
+        if language == "de":
+            shape = shapes.SHAPES[form]
+            named = {"shape": shape.german, "colour": german, "the": shape.the, "hue": german.capitalize()}
+        found |= truths("shapes-colour", named["colour"], language, **named)
+        found |= truths("shapes-shape", named["shape"], language, **named)
+        if len(forms) > 1:
+            found |= truths("shapes-where", words.SIDES[language][len(forms)][index], language, **named)
+    return found
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_further_answers_are_true_and_nothing_is_asked_twice(skill, monkeypatch):
+    """What was painted is caught on its way to the canvas; the first answer is checked too."""
+    painted, blank = [], np.zeros((8, 8, 3), np.uint8)
+    monkeypatch.setattr(objects, "paint", lambda rng, family, placed, *size: painted.append((skill, placed)) or blank)
+    monkeypatch.setattr(shapes, "paint", lambda rng, forms, colours: painted.append((forms, colours)) or blank)
+    of = of_shapes if skill == "objects.colour" else of_things
+    made = examples(skill, "train", 60)
+    for example, seen in zip(made, painted, strict=True):
+        known = of(*seen, "en") | of(*seen, "de")
+        turns = ((example.parts[1].value, example.answer), *example.more)
+        assert all(known[question] == answer for question, answer in turns), turns
+        assert len(dict(turns)) == len(turns)
+    assert sum(len(example.more) for example in made) > 20
+    assert all(not example.more for split in ("validation", "heldout") for example in examples(skill, split, 10))
 
 
 @needs_emoji

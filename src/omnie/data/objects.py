@@ -4,6 +4,7 @@ The drawings come from emoji families; a held-out family shows known things as t
 """
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image as Pillow
@@ -12,8 +13,9 @@ from omnie.data import augment, words
 from omnie.data.assets import Asset
 from omnie.data.example import Example, Generator, Split
 from omnie.data.pictures import backgrounds, emoji, shapes
-from omnie.data.pictures.questions import ask
+from omnie.data.pictures.questions import turn
 from omnie.data.pictures.things import Thing, things
+from omnie.data.turns import Turn, followed
 from omnie.data.words import Language, choose
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -29,18 +31,33 @@ PLACES: dict[Language, dict[int, tuple[str, ...]]] = {
 
 
 def name(rng: np.random.Generator, split: Split) -> Example:
-    """One thing, 24 to 110 pixels large, in a picture of 96 to 128 pixels; the answer is its name."""
+    """One thing, 24 to 110 pixels large, in a picture of 96 to 128 pixels; the answer is its name.
+
+    Training asks for it in the other language too.
+    """
     family, language = _family(rng, split), words.any_language(rng)
     thing = things()[choose(rng, emoji.drawn_by(family.family))]
     width, height = (int(side) for side in rng.integers(96, 129, 2))
     side = int(min(rng.integers(24 if rng.random() < 0.2 else 52, 111), width - 4, height - 4))
     box = int(rng.integers(2, width - side - 1)), int(rng.integers(2, height - side - 1)), side
     pixels = paint(rng, family, [(thing.name, box)], width, height)
-    return _example(rng, "objects.name", "objects-name", pixels, split, language, family, word(thing, language))
+    turns = (_named(rng, split, thing, asked) for asked in (language, _other(language)))
+    return _example("objects.name", pixels, split, family, turns)
+
+
+def _named(rng: np.random.Generator, split: Split, thing: Thing, language: Language) -> Turn:
+    return turn(rng, "objects-name", split, language, word(thing, language))
+
+
+def _other(language: Language) -> Language:
+    return "en" if language == "de" else "de"
 
 
 def count(rng: np.random.Generator, split: Split) -> Example:
-    """One to five of a thing, alone or among others; the answer is their number, or now and then the number of all things."""
+    """One to five of a thing, alone or among others; the answer is their number, or now and then the number of all things.
+
+    Among others, training asks for each of these numbers.
+    """
     family, language = _family(rng, split), words.any_language(rng)
     wanted, other = (things()[choose(rng, _countable(family))] for _ in range(2))
     number, others = int(rng.integers(1, 6)), int(rng.integers(0, 3)) if rng.random() < 0.5 else 0
@@ -50,27 +67,43 @@ def count(rng: np.random.Generator, split: Split) -> Example:
     boxes = _scatter(rng, number + others, width, height)
     names = [wanted.name] * number + [other.name] * others
     pixels = paint(rng, family, list(zip(names, boxes, strict=True)), width, height)
+    counts: list[tuple[Thing | None, int]] = [(wanted, number), (None, number + others), (other, others)]
     if rng.random() < 0.2:
-        return _example(rng, "objects.count", "objects-count-all", pixels, split, language, family, str(number + others))
-    plural = wanted.plural if language == "en" else wanted.german_plural
-    return _example(rng, "objects.count", "objects-count", pixels, split, language, family, str(number), plural=plural)
+        counts = [counts[1], counts[0], counts[2]]
+    turns = (_counted(rng, split, language, *of) for of in (counts if others else counts[:1]))
+    return _example("objects.count", pixels, split, family, turns)
+
+
+def _counted(rng: np.random.Generator, split: Split, language: Language, thing: Thing | None, number: int) -> Turn:
+    """The question for the number of a thing; None asks for all things."""
+    if thing is None:
+        return turn(rng, "objects-count-all", split, language, str(number))
+    plural = thing.plural if language == "en" else thing.german_plural
+    return turn(rng, "objects-count", split, language, str(number), plural=plural)
 
 
 def which(rng: np.random.Generator, split: Split) -> Example:
-    """Two or three different things side by side; asked is what is at a place, or where a thing is."""
+    """Two or three different things side by side; asked is what is at a place, or where a thing is.
+
+    Training asks once for each thing.
+    """
     family, language = _family(rng, split), words.any_language(rng)
     number = int(rng.integers(2, 4))
     row = [things()[str(chosen)] for chosen in rng.choice(emoji.drawn_by(family.family), number, replace=False)]
     height, cell = int(rng.integers(64, 113)), int(rng.integers(56, 73))
     pixels = paint(rng, family, list(zip((thing.name for thing in row), _in_a_row(rng, number, cell, height), strict=True)),
                    number * cell, height)  # fmt: skip
-    asked = int(rng.integers(number))
-    place, answer = PLACES[language][number][asked], words.SIDES[language][number][asked]
+    first = int(rng.integers(number))
+    order = [first, *(index for index in range(number) if index != first)]
+    return _example("objects.which", pixels, split, family, (_placed(rng, split, language, row, index) for index in order))
+
+
+def _placed(rng: np.random.Generator, split: Split, language: Language, row: list[Thing], index: int) -> Turn:
+    """The question what is at a place of the row, or where that thing is."""
+    name = word(row[index], language)
     if rng.random() < 0.6:
-        return _example(rng, "objects.which", "objects-which", pixels, split, language, family, word(row[asked], language),
-                        place=place)  # fmt: skip
-    return _example(rng, "objects.which", "objects-where", pixels, split, language, family, answer,
-                    name=word(row[asked], language))  # fmt: skip
+        return turn(rng, "objects-which", split, language, name, place=PLACES[language][len(row)][index])
+    return turn(rng, "objects-where", split, language, words.SIDES[language][len(row)][index], name=name)
 
 
 GENERATORS: dict[str, Generator] = {
@@ -97,11 +130,12 @@ def _family(rng: np.random.Generator, split: Split) -> Asset:
             return family
 
 
-def _example(rng: np.random.Generator, skill: str, question: str, pixels: np.ndarray, split: Split, language: Language,
-             family: Asset, answer: str, **fields: str) -> Example:  # fmt: skip
-    asked, wording = ask(rng, question, split, language, **fields)
-    families = {"emoji": family.family, "template": wording}
-    return Example(skill, (Part("image", Image(pixels)), text(asked)), answer, families=families)
+def _example(skill: str, pixels: np.ndarray, split: Split, family: Asset, turns: Iterable[Turn]) -> Example:
+    """The first turn as an example; the others follow it in training."""
+    first, *others = turns
+    families = {"emoji": family.family, "template": first.template}
+    example = Example(skill, (Part("image", Image(pixels)), text(first.question)), first.answer, families=families)
+    return followed(example, split, others)
 
 
 # --- where things are put

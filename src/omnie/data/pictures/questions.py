@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnie.data.example import Split
+from omnie.data.turns import Turn
 from omnie.data.words import Language, choose
 
 
@@ -21,3 +22,9 @@ def ask(rng: np.random.Generator, question: str, split: Split, language: Languag
     wording = choose(rng, wordings()[question][language][split])
     text = wording.format(**fields)
     return text[0].upper() + text[1:], wording
+
+
+def turn(rng: np.random.Generator, question: str, split: Split, language: Language, answer: str, **fields: str) -> Turn:
+    """A question in one of the split's wordings, with its answer."""
+    asked, wording = ask(rng, question, split, language, **fields)
+    return Turn(asked, answer, wording)

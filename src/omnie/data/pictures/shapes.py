@@ -10,8 +10,9 @@ from PIL import ImageDraw
 from omnie.data import augment, words
 from omnie.data.example import Example, Split
 from omnie.data.pictures import backgrounds
-from omnie.data.pictures.questions import ask
-from omnie.data.words import choose
+from omnie.data.pictures.questions import turn
+from omnie.data.turns import Turn, followed
+from omnie.data.words import Language, choose
 from omnie.media.types import Image
 from omnie.messages import Part, text
 
@@ -77,22 +78,35 @@ SHAPES: dict[str, Shape] = {
 
 
 def colour(rng: np.random.Generator, split: Split) -> Example:
-    """One to three shapes of different kinds and colours; the answer is a colour, a shape or a side."""
+    """One to three shapes of different kinds and colours; the answer is a colour, a shape or a side.
+
+    Training asks for each shape, for it cannot be told from the others.
+    """
     language = words.any_language(rng)
     number = int(rng.integers(1, 4))
     shapes = [str(item) for item in rng.choice(list(SHAPES), number, replace=False)]
     colours = [str(item) for item in rng.choice(list(COLOURS), number, replace=False)]
     pixels = paint(rng, shapes, colours)
     asked = int(rng.integers(number))
-    shape, shade = SHAPES[shapes[asked]], colours[asked]
-    named = {"shape": shapes[asked], "colour": shade, "the": "the", "hue": shade}
+    first = _about(rng, split, language, shapes, colours, asked)
+    parts = (Part("image", Image(pixels)), text(first.question))
+    example = Example("objects.colour", parts, first.answer, families={"template": first.template})
+    others = [int(index) for index in rng.permutation(number) if index != asked]
+    return followed(example, split, (_about(rng, split, language, shapes, colours, index) for index in others))
+
+
+def _about(
+    rng: np.random.Generator, split: Split, language: Language, shapes: list[str], colours: list[str], index: int
+) -> Turn:
+    """A question about one of the shapes: for its colour or kind, or, where there are several, its side."""
+    number, shape, shade = len(shapes), SHAPES[shapes[index]], colours[index]
+    named = {"shape": shapes[index], "colour": shade, "the": "the", "hue": shade}
     if language == "de":
         german = COLOURS[shade][0]
         named = {"shape": shape.german, "colour": german, "the": shape.the, "hue": german.capitalize()}
     kind = choose(rng, ("colour", "shape", "where") if number > 1 else ("colour", "shape"))
-    answer = words.SIDES[language][number][asked] if kind == "where" else named[kind]
-    question, wording = ask(rng, f"shapes-{kind}", split, language, **named)
-    return Example("objects.colour", (Part("image", Image(pixels)), text(question)), answer, families={"template": wording})
+    answer = words.SIDES[language][number][index] if kind == "where" else named[kind]
+    return turn(rng, f"shapes-{kind}", split, language, answer, **named)
 
 
 def paint(rng: np.random.Generator, shapes: list[str], colours: list[str]) -> np.ndarray:
