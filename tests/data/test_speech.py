@@ -173,6 +173,13 @@ def test_further_answers_are_what_is_heard(skill):
         assert skill == "speech.transcribe" or example.more[-1][1] == example.transcript
 
 
+def test_a_sound_is_named_in_both_languages():
+    for example in examples("sounds.name", "train", 40):
+        turns = ((example.parts[1].value, example.answer), *example.more)
+        asked = {language: [a for q, a in turns if q in sounds.NAME["train"][language]] for language in ("de", "en")}
+        assert len(turns) == 2 and {"de": asked["de"][0], "en": asked["en"][0]} in NAMES.values()
+
+
 def test_noise_is_as_loud_as_told():
     voice = np.sin(np.arange(SAMPLE_RATE) / 5).astype(np.float32)
     kept = []

@@ -5,6 +5,7 @@ import numpy as np
 from omnie.data.audio.acoustics import noise, room
 from omnie.data.audio.events import EVENTS, NAMES, draw_event
 from omnie.data.example import Example, Generator, Split
+from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
 from omnie.media.types import SAMPLE_RATE, Audio
 from omnie.messages import Part, text
@@ -36,14 +37,21 @@ COUNT: Questions = {
 
 
 def name(rng: np.random.Generator, split: Split) -> Example:
-    """One event; the answer is its name."""
+    """One event; the answer is its name. Training asks for it in the other language too."""
     event, language = str(rng.choice(list(EVENTS))), draw_language(rng)
     samples, recipe = draw_event(rng, split, event)
     start = rng.uniform(0.05, 0.6)
     audio = mix(rng, [(start, samples)], start + len(samples) / SAMPLE_RATE + rng.uniform(0.1, 0.6))
+    first = _named(rng, split, event, language)
+    families = {"recipe": recipe, "template": first.template}
+    example = Example("sounds.name", (Part("audio", audio), text(first.question)), first.answer, families=families)
+    return followed(example, split, [_named(rng, split, event, "en" if language == "de" else "de")])
+
+
+def _named(rng: np.random.Generator, split: Split, event: str, language: Language) -> Turn:
+    """The question for an event's name in a language."""
     template = str(rng.choice(NAME[split][language]))
-    families = {"recipe": recipe, "template": template}
-    return Example("sounds.name", (Part("audio", audio), text(template)), NAMES[event][language], families=families)
+    return Turn(template, NAMES[event][language], template)
 
 
 def count(rng: np.random.Generator, split: Split) -> Example:
