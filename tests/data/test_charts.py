@@ -200,7 +200,7 @@ def undrawn(skill: str, split: str, index: int) -> tuple[spec.Chart, Example]:
 
     def blank(rng, split, chart):
         charts.append(chart)
-        return np.zeros((1, 1, 3), np.uint8), {}
+        return examples.Picture(np.zeros((1, 1, 3), np.uint8), {})
 
     made = examples.example(skill, blank, generator_for(skill, split, index), split)
     return charts[0], made

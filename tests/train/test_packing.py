@@ -7,7 +7,7 @@ import torch
 from omnie.inputs import AUDIO, IMAGE, audio_tokens, image_tokens
 from omnie.train.config import TrainConfig
 from omnie.train.feed import to_device
-from omnie.train.packing import IGNORE, Packer, Sample, collate
+from omnie.train.packing import IGNORE, Packer, Sample, Spelled, collate
 from omnie.train.trainer import Trainer
 
 from . import fake
@@ -103,23 +103,22 @@ def test_pixels_survive_the_trip_as_bytes(samples: list[Sample]) -> None:
 
 
 def test_alignment_cells_are_the_columns_of_the_picture() -> None:
-    sample = Sample("s", plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 4, 4]])}, np.array([7, 8]))
-    alignment = collate([[sample]], 16).image
+    tensors = plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 4, 4]])}
+    alignment = collate([[Sample("s", tensors, (Spelled.whole("ab", 2, 2),))]], 16).image
     assert alignment is not None
     assert alignment.cells.tolist() == [0, 1, 0, 1]  # two rows of two tokens
     assert alignment.cells_of.tolist() == [2]
-    assert alignment.targets.tolist() == [7, 8]
+    assert alignment.targets.tolist() == [97, 98]
 
 
 def test_alignment_of_sounds_skips_the_padding_between_clips() -> None:
     tensors = plain([8])[0].tensors
-    first = Sample("s", tensors | {"audio_lengths": np.array([9])}, None)
-    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, np.array([5]))
+    first = Sample("s", tensors | {"audio_lengths": np.array([9])})
+    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, (Spelled.whole("a", 1, 4),))
     alignment = collate([[first, second]], 16).audio
     assert alignment is not None
     assert alignment.rows.tolist() == [4 + n for n in range(4)]  # the longest clip has 4 tokens, and so has the first
     assert alignment.cells_of.tolist() == [4]
-    assert alignment.item.tolist() == [1]
 
 
 def test_packed_equals_separate(samples: list[Sample], tmp_path) -> None:

@@ -3,11 +3,16 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from omnie.data import skills
+from omnie.data.example import Example, Written
 from omnie.errors import CheckpointError, OptionError
+from omnie.media.types import Image
+from omnie.messages import Part, text
 from omnie.model import config as architecture
 from omnie.model.omni import Omni
 from omnie.train import circuits, source
@@ -78,7 +83,7 @@ def test_spelling_draws_media_alone(monkeypatch) -> None:
     assert {name for name, _ in keys} == {SPELLING + "picture", SPELLING + "sound"}
     sample = stream.make(keys[0])
     assert stream.make(keys[0]) is sample
-    assert len(sample.transcript) and len(sample) < len(stream.make((keys[0][0].removeprefix(SPELLING), keys[0][1])))
+    assert len(sample.spelled) == 1 and len(sample) < len(stream.make((keys[0][0].removeprefix(SPELLING), keys[0][1])))
     assert not stream.pick(7, progress=0.6)[0].startswith(SPELLING)
     aside = [replace(stream, spelling=0.3).pick(index, progress=0.6)[0].startswith(SPELLING) for index in range(400)]
     assert 0.2 < sum(aside) / 400 < 0.4
@@ -112,7 +117,29 @@ def test_encoders_of_another_size_are_refused(tmp_path) -> None:
         Trainer(config(tmp_path / "next", size="nano", encoders_from=tmp_path / "first" / "model"))
 
 
-@pytest.mark.parametrize("wrong", [{"encoders": 1.5}, {"encoders": -0.1}, {"spelling": 2.0}, {"init": "a", "encoders_from": "b"}])
+WRONG = ({"encoders": 1.5}, {"encoders": -0.1}, {"spelling": 2.0}, {"init": "a", "encoders_from": "b"})
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_stages_that_make_no_sense_are_refused(tmp_path, wrong) -> None:
     with pytest.raises(OptionError):
         TrainConfig(out=tmp_path, steps=1, **wrong)
+
+
+def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> None:
+    """A picture of 4 x 3 tokens: a title over two columns, and two labels of which one shares a token with a number."""
+    texts = (("title", (3, 4, 60, 20)), ("left", (0, 70, 31, 90)), ("right", (64, 70, 95, 90)), ("7", (90, 72, 96, 80)))
+    written = tuple(Written(text, box) for text, box in texts)
+    example = Example("s", (Part("image", Image(np.zeros((96, 128, 3), np.uint8))), text("?")), "a", written=written)
+    found = source.spelled(example, {"image_grid_thw": np.array([[1, 6, 8]])})
+    assert [bytes(item.letters.tolist()).decode() for item in found] == ["title", "left"]
+    assert [item.tokens.tolist() for item in found] == [[0, 1], [8]]
+    assert [item.cells.tolist() for item in found] == [[0, 1], [0]]
+
+
+def test_the_texts_of_a_chart_lie_within_its_picture() -> None:
+    for index in range(20):
+        example = skills.example("charts.extreme", "train", index)
+        height, width = example.parts[0].value.pixels.shape[:2]
+        assert example.written
+        assert all(-2 < box[0] < box[2] < width + 2 and -2 < box[1] < box[3] < height + 2 for _, box in example.written)

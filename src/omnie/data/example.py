@@ -8,7 +8,7 @@ named in `Example.families`; the split test reads those names.
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,13 @@ Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains"
 word error rate; equal JSON fields; the expected words appear in the answer."""
 
 
+class Written(NamedTuple):
+    """Text in a picture. `box`: left, top, right, bottom in pixels."""
+
+    text: str
+    box: tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class Example:
     """A question with its media, and the answer to learn.
@@ -33,6 +40,7 @@ class Example:
         scoring: How a prediction is judged against `answer`.
         transcript: What is written in the picture or said in the recording, for the auxiliary alignment loss (CTC; Graves
             2006) of single text lines and of speech; None elsewhere.
+        written: Where which upright text stands in the only picture, for the same loss; training needs no more than it has.
         more: Further (question, answer) turns about the same media, for training: looking costs more than answering, so a
             picture that answers four questions teaches nearly four times as much. Evaluation asks the first question only.
         families: kind of family -> name, for every family that this example drew on ("font": "Lora", "template": "en/7").
@@ -44,6 +52,7 @@ class Example:
     scoring: Scoring = "exact"
     transcript: str | None = None
     families: dict[str, str] = field(default_factory=dict)
+    written: tuple[Written, ...] = ()
     more: tuple[tuple[str, str], ...] = ()
 
 

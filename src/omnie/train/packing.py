@@ -10,11 +10,38 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnie.inputs import SPATIAL_MERGE, audio_tokens
+from omnie.inputs import audio_tokens, image_tokens
 
 IGNORE = -100
 """The label of a token that teaches nothing."""
 MEDIA = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "input_features", "audio_lengths")
+
+
+@dataclass(frozen=True, eq=False)
+class Spelled:
+    """A text in a sample's only picture or recording.
+
+    Attributes:
+        letters: int64 [L] its bytes (UTF-8).
+        tokens: Which of the medium's tokens show it.
+        cells: Their places from left to right (from first to last), from 0 without gaps; several may share one.
+    """
+
+    letters: np.ndarray
+    tokens: np.ndarray
+    cells: np.ndarray
+
+    @classmethod
+    def whole(cls, text: str, rows: int, columns: int) -> "Spelled":
+        """A text that fills a picture of `rows` x `columns` tokens, or a recording of one row."""
+        return cls.within(text, (0, rows), (0, columns), columns)
+
+    @classmethod
+    def within(cls, text: str, rows: tuple[int, int], columns: tuple[int, int], width: int) -> "Spelled":
+        """A text in a block of tokens (from, to) of a picture that is `width` tokens wide."""
+        row, column = np.mgrid[slice(*rows), slice(*columns)].reshape(2, -1)
+        letters = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+        return cls(letters, row * width + column, column - columns[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +51,13 @@ class Sample:
     Attributes:
         skill: The skill's dotted name.
         tensors: What the encoder returned for one conversation (`inputs.py`, without the batch axis).
-        transcript: int64 [L] bytes (UTF-8) of what is written or said, or None.
+        spelled: What can be read or heard where.
         key: Names the example in its stream: (skill, index).
     """
 
     skill: str
     tensors: dict[str, np.ndarray]
-    transcript: np.ndarray | None = None
+    spelled: tuple[Spelled, ...] = ()
     key: tuple[str, int] = ("", 0)
 
     def __len__(self) -> int:
@@ -39,15 +66,14 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """What the auxiliary alignment loss needs to know about the items that have a transcript.
+    """What the auxiliary alignment loss needs to know about the texts of a batch.
 
-    Token `rows[n]` of the encoder's output belongs to cell `cells[n]` of a grid [items, width] flattened; a cell is the mean
-    of its tokens. `item` says which image or clip of the batch each line of the grid is; `cells_of` how many cells it has.
+    Token `rows[n]` of the encoder's output belongs to cell `cells[n]` of a grid [texts, width] flattened; a cell is the mean
+    of its tokens. `cells_of` says how many cells each text has.
     """
 
     rows: np.ndarray
     cells: np.ndarray
-    item: np.ndarray
     cells_of: np.ndarray
     targets: np.ndarray
     target_lengths: np.ndarray
@@ -65,7 +91,7 @@ class Batch:
         inputs: The model's arguments by name (`inputs.py`). Pixels are uint8 and sounds float16 until they reach the device:
             a quarter and half of the bytes through the pipe (pictures are 8-bit anyway; `restore` undoes it).
         skills: The skills in this batch; `skill_ids` [B, T] is each token's index into them.
-        image, audio: Items with a transcript, or None.
+        image, audio: Texts to be spelled, or None.
         state: Where the stream that made this batch stands after it.
         examples: How many sequences are in it.
     """
@@ -148,7 +174,7 @@ def collate(rows: Sequence[Sequence[Sample]], length: int, state: dict | None = 
     for b, row in enumerate(rows):
         for sample, begin in zip(row, _begins(row), strict=True):
             skill_ids[b, begin : begin + len(sample)] = ids[sample.skill]
-    return Batch(inputs, skills, skill_ids, _columns(flat), _moments(flat), state or {}, len(flat))
+    return Batch(inputs, skills, skill_ids, _written(flat), _said(flat), state or {}, len(flat))
 
 
 def _begins(row: Sequence[Sample]) -> list[int]:
@@ -186,44 +212,32 @@ def shrink(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: _shrink(name, array) for name, array in tensors.items()}
 
 
-def _columns(flat: Sequence[Sample]) -> Alignment | None:
-    """Pictures: one cell per column of tokens, the mean over the picture's rows."""
-    m = SPATIAL_MERGE
-    grids = [(sample, int(g[1]) // m, int(g[2]) // m) for sample in flat for g in sample.tensors.get("image_grid_thw", ())]
-    parts = [np.tile(np.arange(columns), rows) for _, rows, columns in grids]
-    offsets = np.cumsum([0, *map(len, parts)])
-    return _alignment([g[0] for g in grids], parts, offsets, [g[2] for g in grids])
+def _written(flat: Sequence[Sample]) -> Alignment | None:
+    """The texts in pictures; the encoder returns the tokens of all pictures, one picture after the other."""
+    counts = [[image_tokens(grid) for grid in sample.tensors.get("image_grid_thw", ())] for sample in flat]
+    begins = np.cumsum([0, *map(sum, counts)])
+    found = [(begin, sample) for begin, sample, own in zip(begins, flat, counts, strict=False) if own]
+    return _alignment([(begin, text) for begin, sample in found for text in sample.spelled])
 
 
-def _moments(flat: Sequence[Sample]) -> Alignment | None:
-    """Sounds: one cell per token. The encoder returns clips side by side, padded to the longest one."""
-    clips = [(sample, audio_tokens(int(mel))) for sample in flat for mel in sample.tensors.get("audio_lengths", ())]
-    counts = [count for _, count in clips]
-    offsets = np.arange(len(clips)) * max(counts, default=0)
-    return _alignment([sample for sample, _ in clips], [np.arange(n) for n in counts], offsets, counts)
+def _said(flat: Sequence[Sample]) -> Alignment | None:
+    """The texts of recordings; the encoder returns these side by side, padded to the longest one."""
+    counts = [[audio_tokens(int(mel)) for mel in sample.tensors.get("audio_lengths", ())] for sample in flat]
+    longest = max((count for own in counts for count in own), default=0)
+    begins = np.cumsum([0, *map(len, counts)]) * longest
+    found = [(begin, sample) for begin, sample, own in zip(begins, flat, counts, strict=False) if own]
+    return _alignment([(begin, text) for begin, sample in found for text in sample.spelled])
 
 
-def _alignment(
-    owners: Sequence[Sample], parts: Sequence[np.ndarray], offsets: Sequence[int], counts: Sequence[int]
-) -> Alignment | None:
-    """The grid of the items that have a transcript.
-
-    Args:
-        owners: The sample of each item.
-        parts: For each item, the cell of each of its tokens.
-        offsets: Where each item's tokens begin in the encoder's output.
-        counts: Cells of each item.
-    """
-    chosen = [index for index, owner in enumerate(owners) if owner.transcript is not None and len(owner.transcript)]
-    if not chosen:
+def _alignment(texts: Sequence[tuple[int, Spelled]]) -> Alignment | None:
+    """The grid of texts, given where the tokens of each one's medium begin."""
+    if not texts:
         return None
-    width = max(counts[index] for index in chosen)
-    targets = [owners[index].transcript for index in chosen]
+    cells_of = [int(text.cells.max()) + 1 for _, text in texts]
     return Alignment(
-        rows=np.concatenate([offsets[index] + np.arange(len(parts[index])) for index in chosen]),
-        cells=np.concatenate([line * width + parts[index] for line, index in enumerate(chosen)]),
-        item=np.array(chosen),
-        cells_of=np.array([counts[index] for index in chosen]),
-        targets=np.concatenate(targets).astype(np.int64),
-        target_lengths=np.array([len(target) for target in targets]),
+        rows=np.concatenate([begin + text.tokens for begin, text in texts]),
+        cells=np.concatenate([line * max(cells_of) + text.cells for line, (_, text) in enumerate(texts)]),
+        cells_of=np.array(cells_of),
+        targets=np.concatenate([text.letters for _, text in texts]),
+        target_lengths=np.array([len(text.letters) for _, text in texts]),
     )

@@ -3,6 +3,7 @@
 The generators are in `omnie.data`, the encoder in `omnie.processor`; this file only joins them and applies the mix.
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,17 +15,21 @@ import numpy as np
 from omnie.data import skills
 from omnie.data.example import Example
 from omnie.errors import OptionError
+from omnie.inputs import SPATIAL_MERGE, audio_tokens
 from omnie.messages import Message, assistant, user
 from omnie.processor import Encoder
-from omnie.train.packing import Sample, shrink
+from omnie.train.packing import Sample, Spelled, shrink
 
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
 REPEATS = 4
 WINDOW = 4096
 """Examples among which those that come again are drawn, and how many a worker remembers."""
+EDGE = 0.06
+"""Share of a token by which a text may reach into it unnoticed."""
 BUILT_IN = Path(__file__).parent.parent / "nano"
 
+Box = tuple[float, float, float, float]
 Mix = Mapping[str, float | tuple[tuple[float, float], ...]]
 """Skill or its group -> factor on its weight, or points (progress, factor) that
 are joined by straight lines."""
@@ -37,7 +42,7 @@ class Stream:
     Attributes:
         weights: skill -> weight.
         example: (skill, index) -> Example.
-        encode: Example -> (tensors, transcript's bytes or None).
+        encode: Example -> (tensors, what can be spelled).
         mix: Factors on the weights.
         seed: Of the order of skills and of the examples.
         encoders: Share of training, at its beginning, in which only media with a transcript are drawn, without a question.
@@ -47,7 +52,7 @@ class Stream:
 
     weights: Mapping[str, float]
     example: Callable[[str, int], Example]
-    encode: Callable[[Example], tuple[dict[str, np.ndarray], np.ndarray | None]]
+    encode: Callable[[Example], tuple[dict[str, np.ndarray], tuple[Spelled, ...]]]
     mix: Mix
     seed: int = 0
     encoders: float = 0.0
@@ -83,8 +88,8 @@ class Stream:
         example = self.example(skill.removeprefix(SPELLING), number)
         if skill.startswith(SPELLING):
             example = replace(example, parts=example.parts[:1], answer="", more=())
-        tensors, transcript = self.encode(example)
-        sample = Sample(skill, shrink(tensors), transcript, key)
+        tensors, spelled = self.encode(example)
+        sample = Sample(skill, shrink(tensors), spelled, key)
         if skill.startswith(SPELLING):
             self.made[key] = sample
             if len(self.made) > WINDOW:
@@ -126,15 +131,44 @@ def default_source(processor: Path | None, mix: Path | None, seed: int, encoders
 
 
 class Encoding:
-    """Examples to tensors and transcripts, with the encoder of a processor folder."""
+    """Examples to tensors and what can be spelled in them, with the encoder of a processor folder."""
 
     def __init__(self, processor: Path | None):
         self.encoder = Encoder.load(processor or BUILT_IN)
 
-    def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """The conversation with its answer, and the transcript's bytes (None where the example has no transcript)."""
-        spelled = np.frombuffer(example.transcript.encode(), np.uint8).astype(np.int64) if example.transcript else None
-        return self.encoder.encode(conversation(example), generation_prompt=False), spelled
+    def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], tuple[Spelled, ...]]:
+        """The conversation with its answer, and its texts."""
+        tensors = self.encoder.encode(conversation(example), generation_prompt=False)
+        return tensors, spelled(example, tensors)
+
+
+def spelled(example: Example, tensors: Mapping[str, np.ndarray]) -> tuple[Spelled, ...]:
+    """The texts of an example: its transcript, or what is written in its picture where no other text is in the same tokens."""
+    if example.transcript and "audio_lengths" in tensors:
+        return (Spelled.whole(example.transcript, 1, audio_tokens(int(tensors["audio_lengths"][0]))),)
+    if "image_grid_thw" not in tensors:
+        return ()
+    rows, columns = (int(n) // SPATIAL_MERGE for n in tensors["image_grid_thw"][0][1:])
+    if example.transcript:
+        return (Spelled.whole(example.transcript, rows, columns),)
+    height, width = example.parts[0].value.pixels.shape[:2] if example.written else (1, 1)
+    blocks = [(text, *_block(box, rows / height, columns / width, rows, columns)) for text, box in example.written]
+    crowd = np.zeros((rows, columns), int)
+    for _, down, across in blocks:
+        crowd[slice(*down), slice(*across)] += 1
+    alone = [block for block in blocks if crowd[slice(*block[1]), slice(*block[2])].max() == 1]
+    return tuple(Spelled.within(text, down, across, columns) for text, down, across in alone)
+
+
+def _block(box: Box, down: float, across: float, rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns (from, to) of the tokens that a box of pixels touches, given tokens per pixel."""
+    left, top, right, bottom = box
+    return _span(top * down, bottom * down, rows), _span(left * across, right * across, columns)
+
+
+def _span(begin: float, end: float, count: int) -> tuple[int, int]:
+    first = min(max(int(begin + EDGE), 0), count - 1)
+    return first, max(first + 1, min(math.ceil(end - EDGE), count))
 
 
 def conversation(example: Example) -> list[Message]:

@@ -12,16 +12,17 @@ from omnie.data.charts.spec import Chart
 from omnie.data.example import Generator, Split
 
 
-def picture(rng: np.random.Generator, split: Split, chart: Chart) -> tuple[np.ndarray, dict[str, str]]:
-    """A chart drawn in a style of the split: pixels uint8 [height, width, 3] and the families it drew on."""
+def picture(rng: np.random.Generator, split: Split, chart: Chart) -> examples.Picture:
+    """A chart drawn in a style of the split."""
     if split == "heldout":
         from omnie.data.charts import heldout
 
-        return heldout.picture(rng, chart)
+        return examples.Picture(*heldout.picture(rng, chart))
     style = styles.draw_style(rng, split, chart)
-    pixels = draw.render(chart, style).pixels
+    drawn = draw.render(chart, style)
     worn = rng.random() < 0.15
-    return augment.degrade(rng, pixels, 0.4 * rng.random()) if worn else pixels, style.names
+    pixels = augment.degrade(rng, drawn.pixels, 0.4 * rng.random()) if worn else drawn.pixels
+    return examples.Picture(pixels, style.names, drawn.written)
 
 
 GENERATORS: dict[str, Generator] = {

@@ -9,6 +9,7 @@ from omnie.data.charts import axes, marks
 from omnie.data.charts.sheet import Box, Point, Sheet, width
 from omnie.data.charts.spec import Chart
 from omnie.data.charts.styles import Style
+from omnie.data.example import Written
 
 SAMPLE = 18
 """The width of a legend's sample in pixels."""
@@ -16,11 +17,13 @@ SAMPLE = 18
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A drawn chart. `anchors`: (series, category) -> where its value is shown (bar end, point, inside a wedge), in pixels."""
+    """A drawn chart. `anchors`: (series, category) -> where its value is shown (bar end, point, inside a wedge), in pixels.
+    `written`: its upright texts."""
 
     pixels: np.ndarray
     anchors: dict[tuple[int, int], Point]
     plot: Box
+    written: tuple[Written, ...] = ()
 
 
 def render(chart: Chart, style: Style) -> Drawing:
@@ -51,7 +54,7 @@ def render(chart: Chart, style: Style) -> Drawing:
     _title(sheet, chart, style, plot)
     if entries:
         _legend(sheet, chart, style, entries, plot, (right, top, bottom))
-    return Drawing(sheet.pixels(), anchors, plot)
+    return Drawing(sheet.pixels(), anchors, plot, sheet.written)
 
 
 def _fit_title(chart: Chart, style: Style) -> Style:

@@ -3,13 +3,14 @@ given from outside.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from omnie.data.charts import content, spec
 from omnie.data.charts.questions import Subject, ask, subjects
 from omnie.data.charts.spec import Chart, Kind, Language
-from omnie.data.example import Example, Split
+from omnie.data.example import Example, Split, Written
 from omnie.data.turns import ROOM, Turn, followed
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -20,8 +21,17 @@ MORE_SHARES = {
 }  # fmt: skip
 """How readily a kind of question is asked as a further one; values most, for they take the most looking."""
 
-Draw = Callable[[np.random.Generator, Split, Chart], tuple[np.ndarray, dict[str, str]]]
-"""Draws a chart in a style of a split: pixels [height, width, 3] and the names of the families it drew on."""
+
+class Picture(NamedTuple):
+    """A drawn chart: uint8 [height, width, 3], the names of the families it drew on, and what is written where."""
+
+    pixels: np.ndarray
+    families: dict[str, str]
+    written: tuple[Written, ...] = ()
+
+
+Draw = Callable[[np.random.Generator, Split, Chart], Picture]
+"""Draws a chart in a style of a split."""
 
 Made = tuple[Chart, Subject]
 """A chart and what is asked of it first."""
@@ -35,11 +45,10 @@ def example(skill: str, draw: Draw, rng: np.random.Generator, split: Split) -> E
     while first is None:
         chart, subject = MAKERS[skill.split(".")[1]](rng, chart_language)
         first = ask(rng, split, chart, subject, asked)
-    pixels, families = draw(rng, split, chart)
-    made = Example(
-        skill, (Part("image", Image(pixels)), text(first.question)), first.answer, first.scoring,
-        families={**families, "template": first.template},
-    )  # fmt: skip
+    pixels, families, written = draw(rng, split, chart)
+    parts = (Part("image", Image(pixels)), text(first.question))
+    families = {**families, "template": first.template}
+    made = Example(skill, parts, first.answer, first.scoring, families=families, written=written)
     return followed(made, split, _others(rng, split, chart, subject), int(rng.integers(3, 6)), ROOM)
 
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from omnie.data import fonts
 from omnie.data.charts.styles import Colour
+from omnie.data.example import Written
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -63,6 +64,16 @@ class Sheet:
     def text(self, at: Point, text: str, face: fonts.Face, px: int, colour: Colour, anchor: str = "mm", angle: int = 0) -> None:
         """Text whose `anchor` (Pillow's two letters) lies on `at`; with an `angle` (degrees counter-clockwise) "mm" or "ra"."""
         self._texts.append((at, text, face, px, colour, anchor, angle))
+
+    @property
+    def written(self) -> tuple[Written, ...]:
+        """The texts that are not turned, and where they stand."""
+        found = []
+        for (x, y), text, face, px, _, anchor, angle in self._texts:
+            if text and not angle:
+                left, top, right, bottom = fonts.font(face, px).getbbox(text, anchor=anchor)
+                found.append(Written(text, (x + left, y + top, x + right, y + bottom)))
+        return tuple(found)
 
     def pixels(self) -> np.ndarray:
         """The finished picture: uint8 [height, width, 3]."""
