@@ -30,11 +30,11 @@ def test_an_example_depends_on_its_seed_alone(skill, split):
     first = examples(skill, split, 4)
     again = [GENERATORS[skill](generator_for(skill, split, index), split) for index in reversed(range(4))][::-1]
     for one, other in zip(first, again, strict=True):
-        assert (one.answer, one.transcript, one.families, one.parts[1], one.more) == (
+        assert (one.answer, one.transcript, one.families, one.parts[1:], one.more) == (
             other.answer,
             other.transcript,
             other.families,
-            other.parts[1],
+            other.parts[1:],
             other.more,
         )
         assert split == "train" or not one.more
@@ -140,7 +140,8 @@ def test_spoken_arithmetic_is_right():
     for example in examples("speech.answer", "train", 120):
         if match := re.search(r"(\w+(?: \w+)?) (plus|minus|times|mal) (\w+(?: \w+)?)$", example.transcript):
             left = next(spelled[words] for words in (match[1], match[1].split()[-1]) if words in spelled)
-            assert example.answer == str(eval(f"{left}{signs[match[2]]}{spelled[match[3]]}"))
+            term, result = example.answer.replace("x", "*").split(" = ")
+            assert term == f"{left} {signs[match[2]]} {spelled[match[3]]}" and int(result) == eval(term)
             checked += 1
     assert checked > 60
 
@@ -160,7 +161,8 @@ def test_further_answers_are_what_is_heard(skill):
     """The sentence is written down once, after everything that it tells."""
     names = {"English": "en", "Englisch": "en", "German": "de", "Deutsch": "de"}
     for example in examples(skill, "train", 30):
-        turns, words = ((example.parts[1].value, example.answer), *example.more), example.transcript.split()
+        asked = example.parts[1].value if len(example.parts) > 1 else ""
+        turns, words = ((asked, example.answer), *example.more), example.transcript.split()
         assert len({question for question, _ in turns}) == len(turns) >= 3
         for question, answer in example.more:
             if match := re.search(r'["„](.+?)["“]', question):

@@ -119,6 +119,7 @@ def test_further_fields_stand_on_the_page_or_are_refused(skill, monkeypatch):
         turns = ((example.parts[1].value, example.answer), *example.more)
         assert all(known[question] == {answer} for question, answer in turns), turns
         assert len(dict(turns)) == len(turns) and 1 <= len(example.more) <= 5
+        assert sum(len(question) + len(answer) for question, answer in example.more) <= pages.ROOM
         refused += sum(answer == text_qa.UNKNOWN[language] for _, answer in example.more)
         assert not pages.GENERATORS[skill](generator_for(skill, "heldout", index), "heldout").more
     assert N / 5 < refused < N / 2 if skill == "pages.qa" else not refused
@@ -181,7 +182,8 @@ def test_sums_are_right(split):
         parts = [signs.get(part, part) for part in terms.split() if part.isdigit() or signs.get(part, part) in ("+", "-", "*")]
         if len(parts) == 3 and not parts[1].isdigit():
             a, b = int(parts[0]), int(parts[2])
-            assert int(example.answer) == {"+": a + b, "-": a - b, "*": a * b}[parts[1]], example
+            result = {"+": a + b, "-": a - b, "*": a * b}[parts[1]]
+            assert example.answer == f"{a} {parts[1].replace('*', 'x')} {b} = {result}", example
             checked += 1
     assert checked > N / 2
 

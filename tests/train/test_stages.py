@@ -18,6 +18,7 @@ from omnie.model.omni import Omni
 from omnie.train import circuits, source
 from omnie.train.config import TrainConfig
 from omnie.train.feed import to_device
+from omnie.train.packing import IGNORE
 from omnie.train.source import SPELLING
 from omnie.train.trainer import Trainer
 
@@ -83,6 +84,7 @@ def test_spelling_draws_media_alone(monkeypatch) -> None:
     assert {name for name, _ in keys} == {SPELLING + "picture", SPELLING + "sound"}
     sample = stream.make(keys[0])
     assert stream.make(keys[0]) is sample
+    assert (sample.tensors["labels"] == IGNORE).all()
     assert len(sample.spelled) == 1 and len(sample) < len(stream.make((keys[0][0].removeprefix(SPELLING), keys[0][1])))
     assert not stream.pick(7, progress=0.6)[0].startswith(SPELLING)
     aside = [replace(stream, spelling=0.3).pick(index, progress=0.6)[0].startswith(SPELLING) for index in range(400)]

@@ -11,6 +11,7 @@ from omnie.data.audio.acoustics import placed, recorded, resample
 from omnie.data.audio.sentences import draw_sentence, pools, spell
 from omnie.data.audio.voices import RATE, draw_voice, speak
 from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.text_logic import equation
 from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
 from omnie.media.types import Audio
@@ -40,6 +41,8 @@ ANSWER: Questions = {
         "de": ("Was ist die Antwort auf die gesprochene Frage?", "Beantworte die Frage, die du hörst."),
     },
 }
+ALONE = 0.4
+"""Share of the spoken questions that come without a written one, in training."""
 LANGUAGE: Questions = {
     "train": {
         "en": ("Is this German or English?", "Which language is spoken?", "Is the voice speaking German or English?"),
@@ -106,11 +109,11 @@ def transcribe(rng: np.random.Generator, split: Split) -> Example:
 
 
 def answer(rng: np.random.Generator, split: Split) -> Example:
-    """A spoken question about numbers; the answer is a number."""
+    """A spoken question about numbers; the answer is the sum as it was understood and its result, or one of the numbers."""
     spoken = _language(rng)
     draw = _arithmetic if rng.random() < 0.75 else _comparison
     sentence, result, pattern = draw(rng, split, spoken)
-    return _example(rng, split, "speech.answer", ANSWER, sentence, spoken, pattern, lambda _: str(result))
+    return _example(rng, split, "speech.answer", ANSWER, sentence, spoken, pattern, lambda _: result)
 
 
 def language(rng: np.random.Generator, split: Split) -> Example:
@@ -167,7 +170,9 @@ def _example(
     asked = spoken if rng.random() < 0.75 else _language(rng)
     template = str(rng.choice(questions[split][asked]))
     audio, families = draw_speech(rng, split, sentence, spoken)
-    parts = (Part("audio", audio), text(template.format(**slots)))
+    parts: tuple[Part, ...] = (Part("audio", audio), text(template.format(**slots)))
+    if skill == "speech.answer" and split == "train" and rng.random() < ALONE:
+        parts = parts[:1]
     families |= {"template": template, "sentence": pattern}
     example = Example(skill, parts, reply(asked), scoring, sentence, families)
     return followed(example, split, _further(rng, split, skill, sentence, spoken, asked, slots.get("word", "")))
@@ -202,19 +207,19 @@ def _language(rng: np.random.Generator) -> Language:
     return "de" if rng.random() < 0.5 else "en"
 
 
-def _arithmetic(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, int, str]:
+def _arithmetic(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, str, str]:
     sign = str(rng.choice(["+", "-", "*"]))
     a, b = (int(number) for number in rng.integers(0, 11 if sign == "*" else 21, 2))
     if sign == "-":
         a, b = max(a, b), min(a, b)
     pattern = str(rng.choice(ARITHMETIC[split][spoken]))
     said = f"{spell(a, spoken)} {_SIGNS[spoken][sign]} {spell(b, spoken)}"
-    return pattern.format(sum=said), {"+": a + b, "-": a - b, "*": a * b}[sign], f"{spoken}: {pattern}"
+    return pattern.format(sum=said), equation(a, sign, b), f"{spoken}: {pattern}"
 
 
-def _comparison(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, int, str]:
+def _comparison(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, str, str]:
     a, b = (int(number) for number in rng.choice(100, 2, replace=False))
     larger = rng.random() < 0.5
     pattern = str(rng.choice(COMPARISON[split][spoken]))
     said = pattern.format(kind=_KINDS[spoken][not larger], a=spell(a, spoken), b=spell(b, spoken))
-    return said, max(a, b) if larger else min(a, b), f"{spoken}: {pattern}"
+    return said, str(max(a, b) if larger else min(a, b)), f"{spoken}: {pattern}"

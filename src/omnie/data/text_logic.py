@@ -22,21 +22,27 @@ def finish(skill: str, template: Template, language: str, asked: str, answer: st
     return Example(skill, (text(asked),), answer, "exact", families={"template": template.name, "language": language})
 
 
-def operands(rng: np.random.Generator, split: Split) -> tuple[int, int, str, int]:
-    """a, b, sign and result: a sum that the split owns, mostly of up to two digits; products of small numbers."""
+def equation(a: int, sign: str, b: int) -> str:
+    """The answer to a sum: what was understood, then the result. Saying the one first makes the other a small step."""
+    result = {"+": a + b, "-": a - b, "*": a * b}[sign]
+    return f"{a} {SIGNS[sign]['en'][0]} {b} = {result}"
+
+
+def operands(rng: np.random.Generator, split: Split) -> tuple[int, int, str]:
+    """a, b and sign of a sum that the split owns, mostly of up to two digits; products of small numbers."""
     while True:
         sign = pick(rng, "+++---*")
         high = 11 if sign == "*" else pick(rng, (10, 20, 100, 100))
         a, b = int(rng.integers(0, high)), int(rng.integers(0, high))
         a, b = (max(a, b), min(a, b)) if sign == "-" else (a, b)
         if owner(f"{a}{sign}{b}") == split:
-            return a, b, sign, {"+": a + b, "-": a - b, "*": a * b}[sign]
+            return a, b, sign
 
 
 def arithmetic(rng: np.random.Generator, split: Split) -> Example:
     """A sum in signs or words, or a story of one or two sentences."""
     language = pick(rng, LANGUAGES)
-    a, b, sign, result = operands(rng, split)
+    a, b, sign = operands(rng, split)
     if sign in STORIES and min(a, b) > 1 and rng.random() < 0.25:
         template = pick(rng, wordings(STORIES[sign], language, split))
         who = name(rng, pick(rng, ("female", "male")), split)
@@ -45,7 +51,7 @@ def arithmetic(rng: np.random.Generator, split: Split) -> Example:
         template, mark = pick(rng, wordings("sum", language, split)), pick(rng, SIGNS[sign][language])
         tight = mark in "+-*" and rng.random() < 0.3
         asked = template.wording(rng).format(f"{a}{mark}{b}" if tight else f"{a} {mark} {b}")
-    return finish("text.math", template, language, asked, str(result))
+    return finish("text.math", template, language, asked, equation(a, sign, b))
 
 
 def sorting(rng: np.random.Generator, split: Split) -> Example:

@@ -18,7 +18,7 @@ from omnie.errors import OptionError
 from omnie.inputs import SPATIAL_MERGE, audio_tokens
 from omnie.messages import Message, assistant, user
 from omnie.processor import Encoder
-from omnie.train.packing import Sample, Spelled, shrink
+from omnie.train.packing import IGNORE, Sample, Spelled, shrink
 
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
@@ -91,6 +91,7 @@ class Stream:
         tensors, spelled = self.encode(example)
         sample = Sample(skill, shrink(tensors), spelled, key)
         if skill.startswith(SPELLING):
+            sample.tensors["labels"].fill(IGNORE)  # or a medium without a question would be answered by silence
             self.made[key] = sample
             if len(self.made) > WINDOW:
                 del self.made[next(iter(self.made))]

@@ -23,6 +23,8 @@ FIELDS = (
 )
 """Fields that may be asked for although the page lacks them."""
 QUESTIONS = "pages/questions.txt"
+ROOM = 150
+"""Characters that further turns may add: about 75 tokens, for a long page has 420 and a training example at most 500."""
 
 
 def question(rng: np.random.Generator, field: str, language: str, split: Split, item: str) -> tuple[str, Template]:
@@ -53,7 +55,7 @@ def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     answer = fields[field] if known else UNKNOWN[language]
     skill = "pages.qa" if known else "pages.unknown"
     example = Example(skill, (Part("document", document), text(asked)), answer, "exact", families=families)
-    return followed(example, split, further(rng, split, language, fields, field))
+    return followed(example, split, further(rng, split, language, fields, field), room=ROOM)
 
 
 def further(rng: np.random.Generator, split: Split, language: str, fields: dict[str, str], first: str) -> Iterator[Turn]:
