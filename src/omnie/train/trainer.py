@@ -300,7 +300,7 @@ class Meter:
             for name, loss, count in zip(names, *both.tolist(), strict=True):
                 sums[name] += loss
                 counts[name] += count
-        self._recent = {name: sums[name] / counts[name] for name in sorted(sums)}
+        self._recent = {name: sums[name] / counts[name] for name in sorted(sums) if counts[name]}
         values = {"loss": sum(sums.values()) / max(1, sum(counts.values())), **self._notes}
         values |= {"tokens/s": self._tokens / age, "padding": 1 - self._tokens / max(1, self._slots)}
         values |= {f"share/{name}": seconds / age for name, seconds in self._times.items()}
