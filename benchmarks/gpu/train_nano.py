@@ -5,7 +5,7 @@
    is there: torch 2.11, transformers 5.17, numpy, pillow, tokenizers, safetensors, fonttools, tensorboard. Training never
    imports PyAV, pypdfium2 or openpyxl.
 2. There, with `.gpu` carried along: `python3 benchmarks/gpu/train_nano.py train --minutes 27 --stop-after 9`. Every call goes
-   on where the last one stopped (`runs/gpu` on the same machine; a fresh one begins with the weights of the repository).
+   on where the last one stopped (`runs/gpu` on the same machine; on a fresh one give `--init` and the weights that came back).
    The learning rate has decayed when the total of `--minutes` is up. Further options: `python -m omnie.train --help`.
 
 What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
@@ -30,8 +30,10 @@ SITE = Path("/tmp/omnie-site")
 WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
 PART = 15 << 20
 DEFAULTS = {
-    "out": "runs/gpu", "init": "src/omnie/nano", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0,
+    "out": "runs/gpu", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3,
+    "lr-other": 0.6, "alignment": 0.6, "encoders": 0.15, "spelling": 0.6,
 }  # fmt: skip
+"""From random weights, encoders first (`docs/lab.md` says why); `--init src/omnie/nano` goes on from the shipped ones."""
 
 
 def main() -> int:

@@ -186,3 +186,19 @@ def test_embeddings_are_tied(model):
     with torch.inference_mode():
         output = model(**conversation(4))
         assert_close("logits", output.logits, output.hidden @ model.model.language_model.embed_tokens.weight.T)
+
+
+def test_a_router_is_not_rounded_under_autocast():
+    x, gate = torch.randn(5, 16), router()
+    plain = gate(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = gate(x)
+    assert all(torch.equal(one, other) for one, other in zip(plain, cast, strict=True))
+
+
+def test_a_batch_without_labels_has_no_loss_and_no_gradient(model):
+    inputs = conversation(*CONVERSATIONS["text"])
+    loss = model(**inputs, labels=torch.full_like(inputs["input_ids"], -100)).loss
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not any(grad.any() for grad in gradients(model).values())

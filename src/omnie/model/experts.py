@@ -7,6 +7,7 @@ Routing is modality-isolated: a token only ever competes for the experts of its 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -90,7 +91,9 @@ class Router(nn.Module):
 
     def forward(self, x_TD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns probabilities [T, E] (float32), chosen experts [T, K] and their weights [T, K], which sum to 1."""
-        probabilities = F.linear(x_TD.float(), self.weight.float()).softmax(dim=-1)
+        # `Trainer(bf16=True)` would round the scores; meta tensors know no autocast.
+        with nullcontext() if x_TD.is_meta else torch.autocast(x_TD.device.type, enabled=False):
+            probabilities = F.linear(x_TD.float(), self.weight.float()).softmax(dim=-1)
         index_TK = (probabilities.detach() + self.bias).topk(self.top_k, dim=-1).indices
         weight_TK = probabilities.gather(1, index_TK)
         weight_TK = weight_TK / weight_TK.sum(dim=-1, keepdim=True).clamp_min(1e-12)

@@ -168,9 +168,14 @@ class Omni(nn.Module):
 
 
 def label_loss(hidden_BTD: Tensor, head_VD: Tensor, labels_BT: Tensor) -> Tensor:
-    """Mean cross-entropy of each labelled token given the tokens before it; logits exist only where a label does."""
+    """Mean cross-entropy of each labelled token given the tokens before it; logits exist only where a label does.
+
+    A batch without labels has loss 0, so that one such batch does not spoil a run.
+    """
     target = labels_BT[:, 1:].reshape(-1)
     index = (target >= 0).nonzero().squeeze(-1)
+    if not len(index):
+        return hidden_BTD.float().sum() * 0.0
     hidden = hidden_BTD[:, :-1].flatten(0, 1).index_select(0, index)
     # The loss is float32: a bfloat16 softmax over the vocabulary loses the small probabilities that carry the gradient.
     return F.cross_entropy(F.linear(hidden, head_VD).float(), target.index_select(0, index))
