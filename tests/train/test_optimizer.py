@@ -33,7 +33,7 @@ def test_orthogonalize_of_zero_is_zero() -> None:
         ("model.language_model.layers.1.self_attn.q_proj.weight", (64, 64), "muon"),
         ("model.language_model.layers.1.mlp.groups.text.gate.weight", (8, 64), "adamw"),
         ("model.language_model.layers.1.mlp.shared_experts.gate_proj.weight", (64, 64), "muon"),
-        ("model.language_model.embed_tokens.weight", (1024, 64), "adamw"),
+        ("model.language_model.embed_tokens.weight", (1024, 64), "embedding"),
         ("model.visual.patch_embed.fine.weight", (48, 16), "adamw"),
         ("model.audio.conv1.proj.weight", (64, 384), "adamw"),
         ("alignment.head.image.weight", (2056, 64), "adamw"),

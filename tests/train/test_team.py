@@ -20,7 +20,7 @@ def law(name: str, folder: Path) -> str:
 @pytest.mark.slow
 def test_two_processes_equal_one_with_the_batches_of_both(tmp_path) -> None:
     distance, tokens, expected = map(float, law("equal", tmp_path).split())
-    assert distance < 0.01  # Muon's bfloat16 steps magnify the rounding of another order of summation
+    assert distance < 0.02  # Muon's bfloat16 steps magnify the rounding of another order of summation
     assert tokens == expected
 
 

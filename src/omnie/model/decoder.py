@@ -32,6 +32,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens.init_std = config.hidden_size**-0.5  # length 1, whatever the width
         self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RmsNorm(config.hidden_size, config.norm_eps)
         # Transformers' `gradient_checkpointing_enable` sets these two.

@@ -193,4 +193,4 @@ def initialise(module: nn.Module, std: float) -> None:
         nn.init.normal_(module.gate_up_proj, std=std)
         nn.init.normal_(module.down_proj, std=std)
     elif isinstance(module, Router):
-        nn.init.normal_(module.weight, std=std)
+        nn.init.normal_(module.weight, std=getattr(module, "init_std", std))

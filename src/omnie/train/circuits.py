@@ -17,12 +17,12 @@ from omnie.model.rope import frequencies
 
 POSITION = 6.3
 """Size of the constant queries and keys that single out a distance: the next best distance scores 5 less."""
-MATCH = 3.0
+MATCH = 4.0
 """Size of the maps that compare tokens: equal ones score about 10, unequal ones 0 +- 2."""
-WRITE = 0.1
-"""What predecessors weigh in the residual stream: as much as the token itself."""
-PROMOTE = 0.5
-"""What the copied token weighs there: most."""
+WRITE = 5.0
+"""What predecessors weigh in the residual stream, in units of the token itself."""
+PROMOTE = 30.0
+"""What the copied token weighs there."""
 
 
 @torch.no_grad()
@@ -56,14 +56,15 @@ def _remember(layer: Attention, config: Architecture, content: Tensor, one_back:
     the score depends on the distance alone and is largest where their constant angle makes up for it.
     """
     head, fast = config.head_dim, config.head_dim // 8
+    unit = config.hidden_size**-0.5  # of a fresh embedding's components
     angle = frequencies(head, config.rope_theta)[:fast]
     pair = torch.stack([angle.cos(), angle.sin()], dim=-1) * POSITION
     layer.k_proj.bias[: 2 * fast] = pair.flatten()  # one step ahead
     layer.q_proj.bias[: 2 * fast : 2] = POSITION
     layer.q_proj.bias[head : head + 2 * fast] = (pair * torch.tensor([1.0, -1.0])).flatten()  # one step behind
     layer.v_proj.weight[:head] = content
-    layer.o_proj.weight[:, :head] = WRITE * one_back.T
-    layer.o_proj.weight[:, head : 2 * head] = WRITE * two_back.T
+    layer.o_proj.weight[:, :head] = WRITE * unit * one_back.T
+    layer.o_proj.weight[:, head : 2 * head] = WRITE * unit * two_back.T
 
 
 def _find(
@@ -83,4 +84,4 @@ def _find(
     q[shared, second], k[1, second] = MATCH * one_back[second], MATCH * two_back[second]
     layer.v_proj.weight[: 2 * head] = torch.cat([copied, copied])
     for n in (0, shared):
-        layer.o_proj.weight[:, n * head : (n + 1) * head] = PROMOTE * copied.T
+        layer.o_proj.weight[:, n * head : (n + 1) * head] = PROMOTE * config.hidden_size**-0.5 * copied.T

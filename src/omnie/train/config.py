@@ -23,6 +23,7 @@ class TrainConfig:
     accumulate: Annotated[int, "Batches whose gradients are summed for one step."] = 1
     lr: Annotated[float, "Peak learning rate of the matrices (Muon)."] = 3e-3
     lr_other: Annotated[float, "Peak learning rate of everything else (AdamW), as a factor on lr."] = 1.0
+    lr_embedding: Annotated[float, "Peak learning rate of the token embeddings (AdamW), as a factor on lr."] = 0.1
     warmup: Annotated[int, "Steps from zero to the peak."] = 50
     decay: Annotated[float, "Share of the run, at its end, in which the rate falls to zero."] = 0.3
     weight_decay: Annotated[float, "Decoupled weight decay."] = 0.05

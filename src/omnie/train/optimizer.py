@@ -26,10 +26,11 @@ UPDATE_RMS = 0.2
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """`muon` and `adamw` are peak learning rates; `decay` is decoupled weight decay, not applied to vectors."""
+    """`muon`, `adamw` and `embedding` are peak learning rates; `decay` is decoupled weight decay, not applied to vectors."""
 
     muon: float = 2e-3
     adamw: float = 2e-3
+    embedding: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = 0.95
     decay: float = 0.1
@@ -95,7 +96,8 @@ class Optimizer:
         if kind == "muon":
             self._muon(masters, grads, first, rate)
         else:
-            self._adamw(masters, grads, first, [self.second[n] for n in members], rate, kind == "adamw")
+            peak = self.settings.embedding if kind == "embedding" else self.settings.adamw
+            self._adamw(masters, grads, first, [self.second[n] for n in members], peak * rate, kind != "plain")
         low = [n for n in members if self.parameters[n].dtype != torch.float32]
         if low:
             torch._foreach_copy_([self.parameters[n].data for n in low], [self._masters[n] for n in low])
@@ -110,7 +112,7 @@ class Optimizer:
             second,
             [],
             counts,
-            lr=s.adamw * rate,
+            lr=rate,
             beta1=s.betas[0],
             beta2=s.betas[1],
             weight_decay=s.decay if decays else 0.0,
@@ -165,9 +167,11 @@ def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, list[int]]
 
 
 def kind_of(name: str, parameter: Tensor) -> str:
-    """`muon`, `adamw`, or `plain` (AdamW without weight decay: vectors and scalars)."""
+    """`muon`, or AdamW's: `embedding` (with a rate of its own), `adamw`, `plain` (vectors, without weight decay)."""
     if parameter.ndim < 2:
         return "plain"
+    if "embed_tokens" in name:
+        return "embedding"
     experts = parameter.ndim == 3 and "experts" in name
     return "muon" if (parameter.ndim == 2 or experts) and not NOT_MUON.search(name) else "adamw"
 

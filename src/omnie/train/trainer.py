@@ -100,7 +100,11 @@ class Trainer:
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
         rates = OptimizerSettings(
-            muon=config.lr, adamw=config.lr * config.lr_other, decay=config.weight_decay, clip=config.clip
+            muon=config.lr,
+            adamw=config.lr * config.lr_other,
+            embedding=config.lr * config.lr_embedding,
+            decay=config.weight_decay,
+            clip=config.clip,
         )
         self.team = Team(config.processes)
         self.optimizer = Optimizer(named, rates, self.team)
