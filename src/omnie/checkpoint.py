@@ -1,7 +1,8 @@
 """Model folders in and out: `config.json`, safetensors (one file or shards), tokenizer and processor settings.
 
-Weights may be stored as int8 with one float16 scale per group of 32 inputs; they become floating point when loaded. A folder is
-checked before memory is taken for it: the headers name every tensor's shape and type. No pickle is ever read.
+Weights may be stored as int8 with one float16 scale per group of 32 inputs; they become floating point when loaded. Folders in
+a published format are translated by the tables of `foreign.py`. A folder is checked before memory is taken for it: the headers
+name every tensor's shape and type. No pickle is ever read.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from omnie import foreign
 from omnie.errors import CheckpointError, OptionError
+from omnie.foreign import Part
 from omnie.model import config as architecture
 from omnie.processor import Encoder
 
@@ -36,6 +39,8 @@ SMALL = 4096
 """Tensors of fewer elements stay in floating point: they are norms and biases, and cost nothing."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _FLOATS = ("F64", "F32", "F16", "BF16")
+SHARD = 4 << 30
+"""Bytes of a shard, when a published format is written."""
 
 Quantise = Literal["int8"]
 
@@ -56,24 +61,51 @@ def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = Non
     Raises:
         CheckpointError: the folder is missing, incomplete or damaged; the message names file and tensor.
     """
+    folder = find(reference)
+    encoder = Encoder.load(folder)
+    return load_model(folder, dtype=dtype), encoder
+
+
+def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> Omni:
+    """The model of a folder without its encoder, as `load`; a folder in ERNIE 4.5's published format will do.
+
+    Of a published folder, each expert's matrices go straight to their place in the fused tensors: besides the model, one stored
+    tensor at a time is in memory.
+    """
     import torch
 
+    from omnie.model import int4
     from omnie.model.omni import Omni
 
     folder = find(reference)
-    config = architecture.read(folder / "config.json")
-    encoder = Encoder.load(folder)
+    kind, config = architecture.read(folder / "config.json", {"omnie": architecture.of, **foreign.READERS})
     files = [folder / name for name in shard_names(folder)]
     if dtype is None:
         dtype = torch.float32 if sum(file.stat().st_size for file in files) < 2**30 else torch.bfloat16
     with torch.device("meta"), _without_initialisation():
         model = Omni(config)
     stored = _headers(files)
-    _check_shapes(model, stored, folder)
-    weights = dict(_tensors(files, model, dtype))
-    model.load_state_dict(weights | {name: weights[source] for name, source in TIED.items()}, assign=True)
-    model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` makes two parameters of one tensor
-    return model.eval(), encoder
+    if (group := int4.read(folder / "config.json")) is not None:
+        return int4.load(model, group, files, stored, dtype)
+    parts, ignored = (foreign.parts, foreign.EXTRA) if kind in foreign.READERS else (_own_parts, ())
+    places = _check_shapes(model, stored, folder, parts, ignored)
+    weights = _weights(files, model, dtype, places)
+    shared = tied(model)
+    model.load_state_dict(weights | {name: weights[source] for name, source in shared.items()}, assign=True)
+    if shared:
+        model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` makes two parameters of one tensor
+    return model.eval()
+
+
+def blueprint(folder: Path) -> Omni:
+    """The plain model that a folder's `config.json` describes, on torch's meta device: shapes without memory."""
+    import torch
+
+    from omnie.model.omni import Omni
+
+    config = architecture.read(folder / "config.json", {"omnie": architecture.of})[1]
+    with torch.device("meta"), _without_initialisation():
+        return Omni(config)
 
 
 def save(model: Omni, encoder: Encoder, folder: str | Path, quantise: Quantise | None = None) -> None:
@@ -85,20 +117,69 @@ def save(model: Omni, encoder: Encoder, folder: str | Path, quantise: Quantise |
     """
     from safetensors.torch import save_file
 
+    from omnie.model import int4
+
+    if int4.parts(model):
+        raise OptionError("a model in 4 bits is not saved", hint="save its original and use omnie quantize")
     if quantise not in (None, "int8"):
         raise OptionError("unknown quantisation", value=quantise, allowed="int8, or None")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        if name not in TIED:
+        if name not in tied(model):
             weights |= quantised(name, tensor) if quantise == "int8" else {name: tensor.contiguous()}
-    part = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
-    try:
+    with _appearing(Path(folder)) as part:
         save_file(weights, part / WEIGHTS, metadata={"format": "pt"})
         (part / "config.json").write_text(architecture.to_json(model.config), "utf-8")
         encoder.save(part)
-        for file in part.iterdir():
+
+
+def save_as_ernie(model: Omni, folder: str | Path, *, shard_bytes: int = SHARD) -> None:
+    """Writes a text model in ERNIE 4.5's published format, which Transformers loads without us: config.json and safetensors.
+
+    The tokenizer's files are not written; copy those of the folder that the model came from.
+
+    Args:
+        shard_bytes: Most bytes of one file, unless one tensor alone has more; memory for one more copy of it is needed.
+
+    Raises:
+        OptionError: the model has parts that the format does not know (encoders, for example).
+    """
+    from safetensors.torch import save_file
+
+    config = foreign.published(model.config)
+    shards: list[dict[str, Tensor]] = [{}]
+    size = total = 0
+    for name, tensor in model.state_dict().items():
+        for piece in () if name in tied(model) else foreign.parts(name, list(tensor.shape)):
+            stored = (tensor[piece.index] if piece.index else tensor).reshape(piece.shape).contiguous()
+            if size and size + stored.nbytes > shard_bytes:
+                shards, size = [*shards, {}], 0
+            shards[-1][piece.name] = stored
+            size, total = size + stored.nbytes, total + stored.nbytes
+    with _appearing(Path(folder)) as part:
+        names = [WEIGHTS]
+        if len(shards) > 1:
+            names = [f"model-{n + 1:05}-of-{len(shards):05}.safetensors" for n in range(len(shards))]
+            index = {tensor: file for file, shard in zip(names, shards) for tensor in shard}
+            (part / INDEX).write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=2), "utf-8")
+        for file, shard in zip(names, shards):
+            save_file(shard, part / file, metadata={"format": "pt"})
+        (part / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def tied(model: Omni) -> dict[str, str]:
+    """Parameter -> the stored tensor that it shares, for this model."""
+    return TIED if model.config.tie_word_embeddings else {}
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A folder to write into; at the end its files replace those in `folder`, `config.json` last: without it nothing loads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
+    try:
+        yield part
+        for file in sorted(part.iterdir(), key=lambda file: file.name == "config.json"):
             os.chmod(file, 0o644)
             os.replace(file, folder / file.name)
     finally:
@@ -180,45 +261,92 @@ def _headers(files: list[Path]) -> dict[str, tuple[list[int], str]]:
     return result
 
 
-def _check_shapes(model: Omni, stored: dict[str, tuple[list[int], str]], folder: Path) -> None:
-    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name not in TIED}
-    for name, shape in expected.items():
-        if name not in stored:
-            raise CheckpointError("a tensor is missing", value=f"{name} in {folder}", allowed=f"shape {shape}")
-        found, kind = stored[name]
-        if found != shape:
-            raise CheckpointError("a tensor has the wrong shape", value=f"{name} {found}", allowed=f"{shape} by config.json")
-        if kind == "I8" and stored.get(name + SCALE, ([], ""))[0] != [*shape[:-1], shape[-1] // GROUP]:
-            raise CheckpointError("an int8 tensor has no fitting scales", value=name, allowed=f"{name}{SCALE}, float16")
-        if kind != "I8" and kind not in _FLOATS:
-            raise CheckpointError("a tensor has an unknown type", value=f"{name} {kind}", allowed=f"I8, {', '.join(_FLOATS)}")
-    unknown = [name for name in stored if name not in expected and name.removesuffix(SCALE) not in expected]
+Places = dict[str, tuple[str, Part]]
+"""Stored tensor -> the parameter that it belongs to, and where in it."""
+
+
+def _own_parts(name: str, shape: list[int]) -> Iterable[Part]:
+    return (Part(name, shape),)
+
+
+def _check_shapes(
+    model: Omni,
+    stored: dict[str, tuple[list[int], str]],
+    folder: Path,
+    parts: Callable[[str, list[int]], Iterable[Part]],
+    ignored: tuple[str, ...],
+) -> Places:
+    """Where every stored tensor goes; raises at the first that is missing, of another shape or type, or too many."""
+    places: Places = {}
+    shared = tied(model)
+    for name, tensor in model.state_dict().items():
+        for part in parts(name, list(tensor.shape)):
+            if name not in shared or part.name in stored:  # stored twice is fine: `_weights` holds both to be the same
+                _check_part(part, stored, folder)
+                places[part.name] = (shared.get(name, name), part)
+    known = {*places, *(name + SCALE for name in places)}
+    unknown = [name for name in stored if name not in known and not name.startswith(ignored)]
     if unknown:
         raise CheckpointError(
             "a tensor belongs to no part of the model", value=unknown[0], hint="is config.json the right one?"
         )
+    return places
 
 
-def _tensors(files: list[Path], model: Omni, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the model, one at a time; routers keep float32."""
+def _check_part(part: Part, stored: dict[str, tuple[list[int], str]], folder: Path) -> None:
+    name, shape = part.name, part.shape
+    if name not in stored:
+        raise CheckpointError("a tensor is missing", value=f"{name} in {folder}", allowed=f"shape {shape}")
+    found, kind = stored[name]
+    if found != shape:
+        raise CheckpointError("a tensor has the wrong shape", value=f"{name} {found}", allowed=f"{shape} by config.json")
+    if kind == "I8" and stored.get(name + SCALE, ([], ""))[0] != [*shape[:-1], shape[-1] // GROUP]:
+        raise CheckpointError("an int8 tensor has no fitting scales", value=name, allowed=f"{name}{SCALE}, float16")
+    if kind != "I8" and kind not in _FLOATS:
+        raise CheckpointError("a tensor has an unknown type", value=f"{name} {kind}", allowed=f"I8, {', '.join(_FLOATS)}")
+
+
+def _weights(files: list[Path], model: Omni, dtype: torch.dtype, places: Places) -> dict[str, Tensor]:
+    """Every parameter, filled one stored tensor at a time; routers keep float32."""
     import torch
-    from safetensors import safe_open
 
-    types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     routers = {
         f"{name}.{part}" for name, module in model.named_modules() if hasattr(module, "top_k") for part in ("weight", "bias")
     }
+    weights: dict[str, Tensor] = {}
+    for stored, tensor in _tensors(files, places):
+        name, part = places[stored]
+        wanted = torch.float32 if name in routers else dtype
+        if part.index:
+            if name not in weights:
+                weights[name] = torch.empty(shapes[name], dtype=wanted)
+            weights[name][part.index] = tensor
+            continue
+        tensor = tensor.to(wanted).view(shapes[name])
+        if name in weights and not torch.equal(weights[name], tensor):
+            raise CheckpointError(
+                "two tensors differ that should be one", value=f"{stored} and {name}", hint="is tie_word_embeddings right?"
+            )
+        weights[name] = tensor
+    return weights
+
+
+def _tensors(files: list[Path], places: Places) -> Iterator[tuple[str, Tensor]]:
+    """Every stored tensor that has a place, one at a time, finite and in floating point."""
+    import torch
+    from safetensors import safe_open
+
     scales: dict[str, Tensor] = {}
     for file in files:
         with safe_open(file, "pt") as opened:
             scales |= {name: opened.get_tensor(name) for name in opened.keys() if name.endswith(SCALE)}  # noqa: SIM118
     for file in files:
         with safe_open(file, "pt") as opened:
-            for name in (name for name in opened.keys() if name in types):  # noqa: SIM118
-                wanted = torch.float32 if name in routers else dtype
+            for name in (name for name in opened.keys() if name in places):  # noqa: SIM118
                 tensor = opened.get_tensor(name)
                 if tensor.dtype == torch.int8:
-                    tensor = dequantised(tensor, scales[name + SCALE], wanted)
+                    tensor = dequantised(tensor, scales[name + SCALE], torch.float32)
                 if not bool(torch.isfinite(tensor).all()):
                     raise CheckpointError("a tensor holds values that are not finite", value=f"{name} in {file}")
-                yield name, tensor.to(wanted)
+                yield name, tensor

@@ -1,5 +1,6 @@
 """The verbs and their options, as typer shows them. What a verb does lives in the file of its name."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,6 +69,23 @@ def models() -> None:
 
     for name in checkpoint.models():
         print(name)
+
+
+@app.command()
+def quantize(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A built-in model or a model folder.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write.", show_default=False)],
+    group_size: Annotated[int, typer.Option(help="Inputs that share a scale: 32, 64 or 128.")] = 32,
+    rounding: Annotated[
+        str, typer.Option(help="search looks for each group's best scale; plain is faster and less exact.")
+    ] = "search",
+    force: Annotated[bool, typer.Option("--force", help="Replace the model in DST.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+) -> None:
+    """Write a model in 4 bits and report its bytes."""
+    from omnie.cli.quantize import run
+
+    run(source, target, group=group_size, rounding=rounding, force=force, as_json=json)
 
 
 app.command()(train.command())

@@ -161,7 +161,7 @@ class CausalConv(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.proj.weight.dtype
+        return self.proj.bias.dtype
 
     def forward(self, x_ASC: Tensor, before: Tensor | None) -> Tensor:
         before = torch.zeros_like(x_ASC[:, :1]) if before is None else before

@@ -2,7 +2,8 @@
 only; no weights here.
 
 The modules read plain attributes, so they take an `Architecture` or anything with the same fields (Transformers' `OmnieConfig`
-in `hub/` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`.
+in `hub/` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`. A model without an
+encoder (`vision` or `audio` is None) takes no such input.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from omnie.errors import CheckpointError, OptionError
 
 Groups = dict[str, dict[str, int]]
+Translate = Callable[[dict[str, Any]], "Architecture"]
 
 EXPERT_GROUPS = ("text", "vision", "audio")
 """Modality of a token -> its group: text 0, image and video 1, audio 2 (see `inputs.MODALITIES`)."""
@@ -50,12 +53,23 @@ class AudioArchitecture:
 
 @dataclass(kw_only=True)
 class Architecture:
-    """The whole model. Defaults are those of `8b`."""
+    """The whole model. Defaults are those of `8b`.
+
+    Attributes:
+        num_dense_layers: So many first layers have no experts; `dense_layers` names further ones.
+        shared_expert_width: 0: no shared experts.
+        router_norm_min: The least that a token's chosen scores are divided by.
+        attention_bias: Biases of queries and keys. `use_bias`: of every projection in attention, dense layers and shared
+            experts. `head_bias`: of the output head.
+        tie_word_embeddings: The output head is the embedding matrix.
+        vision, audio: What differs from the encoders' defaults; None: no such encoder.
+    """
 
     vocab_size: int = 103_424
     hidden_size: int = 2048
     num_hidden_layers: int = 24
     num_dense_layers: int = 1
+    dense_layers: list[int] = field(default_factory=list)
     intermediate_size: int = 6144
     num_attention_heads: int = 16
     num_key_value_heads: int = 4
@@ -68,6 +82,7 @@ class Architecture:
         }
     )
     shared_expert_width: int = 1024
+    router_norm_min: float = 1e-12
     sliding_window: int | None = None
     global_layer_every: int = 1
     max_position_embeddings: int = 131_072
@@ -76,20 +91,27 @@ class Architecture:
     norm_eps: float = 1e-5
     initializer_range: float = 0.02
     attention_bias: bool = False
-    vision: dict[str, Any] = field(default_factory=dict)
-    audio: dict[str, Any] = field(default_factory=dict)
+    use_bias: bool = False
+    head_bias: bool = False
+    tie_word_embeddings: bool = True
+    vision: dict[str, Any] | None = field(default_factory=dict)
+    audio: dict[str, Any] | None = field(default_factory=dict)
 
     @property
     def vision_architecture(self) -> VisionArchitecture:
-        return VisionArchitecture(**self.vision)
+        return VisionArchitecture(**(self.vision or {}))
 
     @property
     def audio_architecture(self) -> AudioArchitecture:
-        return AudioArchitecture(**self.audio)
+        return AudioArchitecture(**(self.audio or {}))
 
     def is_sliding(self, layer: int) -> bool:
         """Whether a decoder layer sees only `sliding_window` tokens; every `global_layer_every`-th layer sees all."""
         return self.sliding_window is not None and (layer + 1) % self.global_layer_every != 0
+
+    def is_dense(self, layer: int) -> bool:
+        """Whether a decoder layer has one feed-forward network instead of experts."""
+        return layer < self.num_dense_layers or layer in self.dense_layers
 
     def check(self) -> None:
         """Raises `CheckpointError` when fields are not of their kind, absurd, or contradict each other.
@@ -98,6 +120,7 @@ class Architecture:
         """
         _check_numbers(self, Architecture)
         self._check_attention()
+        self._check_layers()
         self._check_groups()
         _check_encoder("vision", self.vision, VisionArchitecture)
         _check_encoder("audio", self.audio, AudioArchitecture)
@@ -119,8 +142,15 @@ class Architecture:
                 allowed="a whole number",
             )
 
+    def _check_layers(self) -> None:
+        layers, largest = self.dense_layers, self.num_hidden_layers - 1
+        if not isinstance(layers, list) or not all(type(n) is int and 0 <= n <= largest for n in layers):
+            raise CheckpointError("dense_layers is not usable", value=_short(layers), allowed=f"a list of 0 to {largest}")
+
     def _check_groups(self) -> None:
         groups = self.expert_groups
+        if groups == {} and all(self.is_dense(layer) for layer in range(self.num_hidden_layers)):
+            return
         if not isinstance(groups, dict) or set(groups) - set(EXPERT_GROUPS) or "text" not in groups:
             raise CheckpointError(
                 "expert groups are not usable", value=_short(groups), allowed=f"text, and any of {', '.join(EXPERT_GROUPS)}"
@@ -148,14 +178,16 @@ LARGEST = {
 
 
 def _check_numbers(owner: Any, kind: type, prefix: str = "") -> None:
-    """Every whole number and every float among the fields of `kind`."""
+    """Every whole number, float and switch among the fields of `kind`."""
     for item in dataclasses.fields(kind):
         value, annotation = getattr(owner, item.name), str(item.type)
         if annotation == "float" and not (type(value) in (int, float) and 0 < value < math.inf):
             raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="a number above 0")
         if annotation == "int" or (annotation == "int | None" and value is not None):
-            least = 0 if item.name == "num_dense_layers" else 1
+            least = 0 if item.name in ("num_dense_layers", "shared_expert_width") else 1
             _check_count(prefix + item.name, value, LARGEST.get(item.name, LARGEST_COUNT), least)
+        if annotation == "bool" and type(value) is not bool:
+            raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="true or false")
 
 
 def _check_count(name: str, value: Any, largest: int, least: int = 1) -> None:
@@ -164,6 +196,8 @@ def _check_count(name: str, value: Any, largest: int, least: int = 1) -> None:
 
 
 def _check_encoder(name: str, values: Any, kind: type) -> None:
+    if values is None:
+        return
     known = {item.name for item in dataclasses.fields(kind)}
     if not isinstance(values, dict) or set(values) - known:
         raise CheckpointError(f"{name} settings are not usable", value=_short(values), allowed=", ".join(sorted(known)))
@@ -272,6 +306,8 @@ def parameter_counts(model: Any) -> dict[str, int]:
 
 def _chosen(sizes: dict[str, int], config: Architecture, group: str) -> int:
     """Router parameters and chosen experts' of all layers for a token of a group; one without experts uses the text group's."""
+    if not config.expert_groups:
+        return 0
     name = group if group in config.expert_groups else "text"
     own = {key: n for key, n in sizes.items() if f".mlp.groups.{name}." in key}
     experts = sum(n for key, n in own.items() if ".experts." in key)
@@ -279,23 +315,28 @@ def _chosen(sizes: dict[str, int], config: Architecture, group: str) -> int:
     return sum(own.values()) - experts + experts * shape["top_k"] // shape["experts"]
 
 
-def read(path: Path) -> Architecture:
-    """The architecture in a `config.json`; keys that are Transformers' own are ignored, missing ones take defaults."""
+def read(path: Path, readers: Mapping[str, Translate]) -> tuple[str, Architecture]:
+    """The `model_type` in a `config.json`, and the architecture that the reader for it makes of the fields; checked."""
     try:
         fields = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError("config.json cannot be read", value=path, hint=str(error)) from error
     kind = fields.get("model_type") if isinstance(fields, dict) else None
-    if kind != "omnie":
-        raise CheckpointError("not an omnie checkpoint", value=_short(kind), allowed="model_type omnie")
-    names = {item.name for item in dataclasses.fields(Architecture)}
-    result = Architecture(**{key: value for key, value in fields.items() if key in names})
+    if not isinstance(kind, str) or kind not in readers:
+        raise CheckpointError("not an omnie checkpoint", value=_short(kind), allowed=f"model_type {', '.join(readers)}")
+    result = readers[kind](fields)
     result.check()
-    return result
+    return kind, result
+
+
+def of(fields: dict[str, Any]) -> Architecture:
+    """The architecture in our own `config.json`; keys that are Transformers' own are ignored, missing ones take defaults."""
+    names = {item.name for item in dataclasses.fields(Architecture)}
+    return Architecture(**{key: value for key, value in fields.items() if key in names})
 
 
 def to_json(config: Architecture) -> str:
-    """`config.json` of an architecture, as `read` and Transformers' `AutoConfig` take it."""
+    """`config.json` of an architecture, as `of` and Transformers' `AutoConfig` take it."""
     values = {item.name: getattr(config, item.name) for item in dataclasses.fields(Architecture)}
     header = {"architectures": ["OmnieForConditionalGeneration"], "model_type": "omnie"}
     return json.dumps(header | values, indent=2) + "\n"

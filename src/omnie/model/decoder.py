@@ -73,7 +73,7 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm: attention, then experts (the first layers are dense)."""
+    """Pre-norm: attention, then experts (some layers, the first ones as a rule, are dense)."""
 
     def __init__(self, config: Architecture, layer: int):
         super().__init__()
@@ -81,8 +81,8 @@ class DecoderLayer(nn.Module):
         self.input_layernorm = RmsNorm(config.hidden_size, config.norm_eps)
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = RmsNorm(config.hidden_size, config.norm_eps)
-        dense = layer < config.num_dense_layers
-        self.mlp = Dense(config.hidden_size, config.intermediate_size) if dense else MixtureOfExperts(config)
+        dense = config.is_dense(layer)
+        self.mlp = Dense(config.hidden_size, config.intermediate_size, config.use_bias) if dense else MixtureOfExperts(config)
 
     def forward(
         self,
@@ -110,10 +110,11 @@ class Attention(nn.Module):
         self.num_key_value_groups = config.num_attention_heads // config.num_key_value_heads
         self.scaling = head**-0.5
         self.attend: Attend = sdpa
-        self.q_proj = nn.Linear(hidden, config.num_attention_heads * head, bias=config.attention_bias)
-        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=config.attention_bias)
-        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=False)
-        self.o_proj = nn.Linear(config.num_attention_heads * head, hidden, bias=False)
+        biased = config.attention_bias or config.use_bias
+        self.q_proj = nn.Linear(hidden, config.num_attention_heads * head, bias=biased)
+        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=biased)
+        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=config.use_bias)
+        self.o_proj = nn.Linear(config.num_attention_heads * head, hidden, bias=config.use_bias)
 
     def forward(
         self,

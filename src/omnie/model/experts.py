@@ -70,11 +70,11 @@ class TokenGroups:
 class FeedForward(nn.Module):
     """down(silu(gate x) * up x)."""
 
-    def __init__(self, hidden: int, width: int):
+    def __init__(self, hidden: int, width: int, bias: bool = False):
         super().__init__()
-        self.gate_proj = nn.Linear(hidden, width, bias=False)
-        self.up_proj = nn.Linear(hidden, width, bias=False)
-        self.down_proj = nn.Linear(width, hidden, bias=False)
+        self.gate_proj = nn.Linear(hidden, width, bias=bias)
+        self.up_proj = nn.Linear(hidden, width, bias=bias)
+        self.down_proj = nn.Linear(width, hidden, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -83,11 +83,11 @@ class FeedForward(nn.Module):
 class Router(nn.Module):
     """Softmax scores; the bias only helps to choose (loss-free balancing, Wang et al. 2024), it never weighs an output."""
 
-    def __init__(self, hidden: int, experts: int, top_k: int):
+    def __init__(self, hidden: int, experts: int, top_k: int, norm_min: float = 1e-12):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(experts, hidden, dtype=torch.float32))
         self.register_buffer("bias", torch.zeros(experts, dtype=torch.float32))
-        self.top_k = top_k
+        self.top_k, self.norm_min = top_k, norm_min
 
     def forward(self, x_TD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns probabilities [T, E] (float32), chosen experts [T, K] and their weights [T, K], which sum to 1."""
@@ -96,7 +96,7 @@ class Router(nn.Module):
             probabilities = F.linear(x_TD.float(), self.weight.float()).softmax(dim=-1)
         index_TK = (probabilities.detach() + self.bias).topk(self.top_k, dim=-1).indices
         weight_TK = probabilities.gather(1, index_TK)
-        weight_TK = weight_TK / weight_TK.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+        weight_TK = weight_TK / weight_TK.sum(dim=-1, keepdim=True).clamp_min(self.norm_min)
         return probabilities, index_TK, weight_TK.to(x_TD.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Router:
@@ -124,9 +124,9 @@ class Experts(nn.Module):
 class ExpertGroup(nn.Module):
     """One modality's router and experts."""
 
-    def __init__(self, hidden: int, experts: int, width: int, top_k: int):
+    def __init__(self, hidden: int, experts: int, width: int, top_k: int, norm_min: float):
         super().__init__()
-        self.gate = Router(hidden, experts, top_k)
+        self.gate = Router(hidden, experts, top_k, norm_min)
         self.experts = Experts(hidden, experts, width)
 
     def forward(self, x_TD: Tensor, name: str, trace: RouterTrace | None) -> Tensor:
@@ -137,18 +137,22 @@ class ExpertGroup(nn.Module):
 
 
 class MixtureOfExperts(nn.Module):
-    """Every token passes its own group's chosen experts and all shared experts."""
+    """Every token passes its own group's chosen experts and all shared experts, if there are any."""
 
     def __init__(self, config: Architecture):
         super().__init__()
+        hidden, shared = config.hidden_size, config.shared_expert_width
         self.groups = nn.ModuleDict(
-            {name: ExpertGroup(config.hidden_size, **group) for name, group in config.expert_groups.items()}
+            {
+                name: ExpertGroup(hidden, **group, norm_min=config.router_norm_min)
+                for name, group in config.expert_groups.items()
+            }
         )
-        self.shared_experts = FeedForward(config.hidden_size, config.shared_expert_width)
+        self.shared_experts = FeedForward(hidden, shared, config.use_bias) if shared else None
 
     def forward(self, x_BTD: Tensor, tokens: TokenGroups, trace: RouterTrace | None = None) -> Tensor:
         x_TD = x_BTD.flatten(0, 1)
-        y_TD = self.shared_experts(x_TD)
+        y_TD = torch.zeros_like(x_TD) if self.shared_experts is None else self.shared_experts(x_TD)
         for name, index in tokens.index.items():
             group = self.groups[name]
             if index is None:

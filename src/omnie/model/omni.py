@@ -50,8 +50,7 @@ class OmniBody(nn.Module):
         super().__init__()
         config.check()
         self.config = config
-        self.visual = VisionEncoder(config.vision_architecture, config.hidden_size)
-        self.audio = AudioEncoder(config.audio_architecture, config.hidden_size)
+        self.visual, self.audio = encoders(config)
         self.language_model = Decoder(config)
 
     def forward(
@@ -75,17 +74,31 @@ class OmniBody(nn.Module):
         x = self.language_model.embed_tokens(input_ids)
         media: dict[str, VisionOutput | AudioOutput] = {}
         if pixel_values is not None:
-            media["image"] = self.visual(pixel_values, image_grid_thw)
+            media["image"] = present(self.visual, IMAGE)(pixel_values, image_grid_thw)
             x = place(x, mm_token_type_ids, IMAGE, media["image"].tokens)
         if pixel_values_videos is not None:
-            media["video"] = self.visual(pixel_values_videos, video_grid_thw)
+            media["video"] = present(self.visual, VIDEO)(pixel_values_videos, video_grid_thw)
             x = place(x, mm_token_type_ids, VIDEO, media["video"].tokens)
         if input_features is not None:
-            media["audio"] = self.audio.encode_batch(input_features, audio_lengths)
+            media["audio"] = present(self.audio, AUDIO).encode_batch(input_features, audio_lengths)
             x = place(x, mm_token_type_ids, AUDIO, audio_tokens(media["audio"], audio_lengths))
         tokens = TokenGroups.of(mm_token_type_ids, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
         return OmniOutput(hidden=hidden, media=media, trace=trace)
+
+
+def encoders(config: Architecture) -> tuple[VisionEncoder | None, AudioEncoder | None]:
+    """The encoders that a model has."""
+    visual = None if config.vision is None else VisionEncoder(config.vision_architecture, config.hidden_size)
+    audio = None if config.audio is None else AudioEncoder(config.audio_architecture, config.hidden_size)
+    return visual, audio
+
+
+def present(encoder: nn.Module | None, modality: int) -> nn.Module:
+    """An encoder, or `InputError` where the model has none."""
+    if encoder is None:
+        raise InputError(f"the model takes no {MODALITIES[modality]}", hint="choose a model with an encoder for it")
+    return encoder
 
 
 def audio_tokens(output: AudioOutput, lengths: Tensor) -> Tensor:
@@ -110,14 +123,15 @@ def place(x_BTD: Tensor, types_BT: Tensor | None, modality: int, features_TD: Te
 
 
 class Omni(nn.Module):
-    """The model with its output head, whose weights are the token embeddings'."""
+    """The model with its output head, whose weights are the token embeddings' unless the config says otherwise."""
 
     def __init__(self, config: Architecture):
         super().__init__()
         self.config = config
         self.model = OmniBody(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.lm_head.weight = self.model.language_model.embed_tokens.weight
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.language_model.embed_tokens.weight
         self.apply(lambda module: initialise(module, config.initializer_range))
 
     def forward(
@@ -161,13 +175,13 @@ class Omni(nn.Module):
             masks = {sliding: packed_mask(mask, segment_ids) for sliding, mask in masks.items()}
         output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, attend=attend, **media)
         if labels is not None:
-            output.loss = label_loss(output.hidden, self.lm_head.weight, labels)
+            output.loss = label_loss(output.hidden, self.lm_head, labels)
         else:
             output.logits = self.lm_head(output.hidden[:, -logits_to_keep:])
         return output
 
 
-def label_loss(hidden_BTD: Tensor, head_VD: Tensor, labels_BT: Tensor) -> Tensor:
+def label_loss(hidden_BTD: Tensor, head: nn.Linear, labels_BT: Tensor) -> Tensor:
     """Mean cross-entropy of each labelled token given the tokens before it; logits exist only where a label does.
 
     A batch without labels has loss 0, so that one such batch does not spoil a run.
@@ -178,7 +192,7 @@ def label_loss(hidden_BTD: Tensor, head_VD: Tensor, labels_BT: Tensor) -> Tensor
         return hidden_BTD.float().sum() * 0.0
     hidden = hidden_BTD[:, :-1].flatten(0, 1).index_select(0, index)
     # The loss is float32: a bfloat16 softmax over the vocabulary loses the small probabilities that carry the gradient.
-    return F.cross_entropy(F.linear(hidden, head_VD).float(), target.index_select(0, index))
+    return F.cross_entropy(head(hidden).float(), target.index_select(0, index))
 
 
 def initialise(module: nn.Module, std: float) -> None:
@@ -188,9 +202,9 @@ def initialise(module: nn.Module, std: float) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=std)
+        nn.init.normal_(module.weight, std=getattr(module, "init_std", std))
     elif hasattr(module, "gate_up_proj"):
         nn.init.normal_(module.gate_up_proj, std=std)
         nn.init.normal_(module.down_proj, std=std)
     elif isinstance(module, Router):
-        nn.init.normal_(module.weight, std=getattr(module, "init_std", std))
+        nn.init.normal_(module.weight, std=std)

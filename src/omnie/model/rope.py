@@ -12,8 +12,11 @@ from torch import Tensor
 
 
 def frequencies(head_dim: int, theta: float, device: torch.device | None = None) -> Tensor:
-    """Angle per position of each channel pair: float32 [head_dim / 2], fastest first."""
-    return theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
+    """Angle per position of each channel pair: float32 [head_dim / 2], fastest first.
+
+    The reciprocal is taken last, as in the published models: a frequency's last bit is a hundredth of a turn at position 10^5.
+    """
+    return 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
 
 
 def decoder_angles(positions_BT3: Tensor, head_dim: int, theta: float, sections: list[int]) -> Tensor:

@@ -88,7 +88,7 @@ class PatchEmbed(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.fine.weight.dtype
+        return self.colour.weight.dtype
 
     def forward(self, pixels_PC: Tensor) -> Tensor:
         s = self.side
@@ -125,10 +125,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, angles: Turns, segments: SegmentAttention) -> Tensor:
         # Queries and keys turn together, apart from the values: a strided third of one product is read four times slower.
-        turned = 2 * x.shape[-1]
-        qk = F.linear(x, self.qkv.weight[:turned], self.qkv.bias[:turned]).unflatten(-1, (2 * self.heads, -1))
+        turned, weight, bias = 2 * x.shape[-1], self.qkv.weight, self.qkv.bias
+        qk = F.linear(x, weight[:turned], bias[:turned]).unflatten(-1, (2 * self.heads, -1))
         q, k = rotate(qk, angles).chunk(2, dim=1)
-        v = F.linear(x, self.qkv.weight[turned:], self.qkv.bias[turned:]).view_as(q)
+        v = F.linear(x, weight[turned:], bias[turned:]).view_as(q)
         return self.proj(segments.attend(q, k, v).flatten(1))
 
 

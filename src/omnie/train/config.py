@@ -38,7 +38,7 @@ class TrainConfig:
     processes: Annotated[int, "Training processes on a CPU, each with its own batches, sharing the optimiser's work."] = 1
     threads: Annotated[int | None, "Threads of each training process on a CPU; else PyTorch's choice."] = None
     device: Annotated[str, "auto takes a GPU if there is one."] = "auto"
-    dtype: Annotated[str, "Of weights and activations: bfloat16 or float32."] = "bfloat16"
+    dtype: Annotated[str, "Of weights and activations: bfloat16, float32, or auto: the faster one on the device."] = "auto"
     checkpointing: Annotated[bool, "Recompute activations in the backward pass instead of keeping them."] = False
     compile: Annotated[bool, "Compile the model (GPU)."] = False
     save_minutes: Annotated[float, "Between checkpoints."] = 5.0
@@ -57,8 +57,8 @@ class TrainConfig:
         for name in ("encoders", "spelling"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")
-        if self.dtype not in ("bfloat16", "float32"):
-            raise OptionError("unknown dtype", value=self.dtype, allowed="bfloat16, float32")
+        if self.dtype not in ("auto", "bfloat16", "float32"):
+            raise OptionError("unknown dtype", value=self.dtype, allowed="auto, bfloat16, float32")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from omnie.ops.precision import fast_dtype
 from omnie.train.team import Team
 
 NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
@@ -126,8 +127,8 @@ class Optimizer:
         torch._foreach_lerp_(first, grads, 1 - s.momentum)
         grads = torch._foreach_lerp(grads, first, s.momentum)  # Nesterov
         rows, columns = masters[0].shape[-2:]
-        stack = torch.stack([grad.bfloat16() for grad in grads]).view(-1, rows, columns)
-        updates = orthogonalize(stack).view(len(grads), *masters[0].shape).unbind()
+        stack = torch.stack(grads).view(-1, rows, columns)
+        updates = orthogonalize(stack.to(fast_dtype(stack.device.type))).view(len(grads), *masters[0].shape).unbind()
         torch._foreach_mul_(masters, 1 - s.muon * rate * s.decay)
         size = s.muon * rate * UPDATE_RMS * max(rows, columns) ** 0.5
         torch._foreach_add_(masters, [update.float() for update in updates], alpha=-size)
@@ -179,15 +180,15 @@ def kind_of(name: str, parameter: Tensor) -> str:
 def orthogonalize(x_EMN: Tensor) -> Tensor:
     """The nearest matrix with equal singular values, roughly (0.7 to 1.2), of each matrix of a stack.
 
-    Newton-Schulz iteration in bfloat16, where it is stable (Jordan et al. 2024).
+    Newton-Schulz iteration, stable in bfloat16 too (Jordan et al. 2024).
 
     Args:
         x_EMN: [E, M, N].
 
     Returns:
-        [E, M, N], bfloat16.
+        [E, M, N], of the same dtype.
     """
-    x = x_EMN.bfloat16()
+    x = x_EMN
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / (x.float().norm(dim=(-2, -1), keepdim=True).to(x.dtype) * 1.02 + 1e-7)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from omnie.errors import OmnieError
 from omnie.model.experts import RouterTrace
+from omnie.ops.precision import fast_dtype
 from omnie.train import state
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.feed import Step, to_device
@@ -95,7 +96,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, began: float | None = None):
         self.config = config
         self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = getattr(torch, config.dtype)
+        self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
         self.model, self.heads = build(config, self.device, self.dtype)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]

@@ -14,11 +14,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omnie.errors import CheckpointError
-from omnie.inputs import image_tokens, video_tokens
+from omnie.inputs import AUDIO, IMAGE, VIDEO, image_tokens, video_tokens
 from omnie.model.decoder import RmsNorm
 from omnie.model.experts import Router
 from omnie.model.hub.config import OmnieConfig
-from omnie.model.omni import initialise
+from omnie.model.omni import initialise, present
 from omnie.ops.attention import reference
 
 
@@ -81,19 +81,20 @@ class OmniePreTrainedModel(PreTrainedModel):
 
     def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Images as the decoder sees them: `pooler_output` holds one [T, D] each, `last_hidden_state` all patches [P, D]."""
-        output = self.base_model.visual(pixel_values, image_grid_thw)
+        output = present(self.base_model.visual, IMAGE)(pixel_values, image_grid_thw)
         counts = [image_tokens(grid) for grid in image_grid_thw.tolist()]
         return BaseModelOutputWithPooling(output.patches, output.tokens.split(counts))
 
     def get_video_features(self, pixel_values_videos: Tensor, video_grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Clip pieces; see `get_image_features`."""
-        output = self.base_model.visual(pixel_values_videos, video_grid_thw)
+        output = present(self.base_model.visual, VIDEO)(pixel_values_videos, video_grid_thw)
         counts = [video_tokens(grid) for grid in video_grid_thw.tolist()]
         return BaseModelOutputWithPooling(output.patches, output.tokens.split(counts))
 
     def get_audio_features(self, input_features: Tensor, audio_lengths: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Sounds as the decoder sees them: `pooler_output` holds one [T, D] each."""
-        return BaseModelOutputWithPooling(pooler_output=tuple(self.base_model.audio(input_features, audio_lengths)))
+        audio = present(self.base_model.audio, AUDIO)
+        return BaseModelOutputWithPooling(pooler_output=tuple(audio(input_features, audio_lengths)))
 
 
 def holds_int8(file: str) -> bool:
@@ -105,5 +106,7 @@ def holds_int8(file: str) -> bool:
 def unpacked(files: list[str], suffix: str, weights_of: Callable[..., Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """All tensors of a checkpoint, int8 codes with their scales as weights."""
     stored = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    if any(name.endswith("_codes") for name in stored):  # Transformers would only warn, and go on with random weights
+        raise CheckpointError("from_pretrained does not read weights in 4 bits", value=files[0], hint="omnie.Runtime does")
     scales = {name: stored.pop(name + suffix) for name in list(stored) if name + suffix in stored}
     return stored | {name: weights_of(stored[name], scale, dtype) for name, scale in scales.items()}

@@ -14,15 +14,13 @@ from transformers.utils.output_capturing import capture_outputs
 
 from omnie.errors import OptionError
 from omnie.inputs import AUDIO, IMAGE, VIDEO
-from omnie.model.audio import AudioEncoder
 from omnie.model.decoder import Decoder, DecoderLayer
 from omnie.model.experts import RouterTrace, TokenGroups
 from omnie.model.hub.base import HubAttention, OmniePreTrainedModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
 from omnie.model.hub.positions import OFFSET, media_positions, remember, three_axes
-from omnie.model.omni import place
-from omnie.model.vision import VisionEncoder
+from omnie.model.omni import encoders, place
 from omnie.ops.attention.segments import SegmentAttention
 
 
@@ -34,8 +32,7 @@ class OmnieModel(OmniePreTrainedModel):
     def __init__(self, config: OmnieConfig):
         super().__init__(config)
         config.check()
-        self.visual = VisionEncoder(config.vision_architecture, config.hidden_size)
-        self.audio = AudioEncoder(config.audio_architecture, config.hidden_size)
+        self.visual, self.audio = encoders(config)
         self.language_model = Decoder(config)
         for layer in self.language_model.layers:
             layer.self_attn.attend = HubAttention(config, config.sliding_window if layer.is_sliding else None)

@@ -27,7 +27,7 @@ class OmnieForConditionalGeneration(OmniePreTrainedModel, GenerationMixin):
     def __init__(self, config: OmnieConfig):
         super().__init__(config)
         self.model = OmnieModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
         self.post_init()
 
     @classmethod
