@@ -36,19 +36,28 @@ CASES: dict[str, tuple[type, dict[str, Any]]] = {
 """Name -> config class, and how it differs from the published 0.3B or 21B."""
 
 
-def write(name: str, folder: Path, **options: Any) -> Path:
-    """A case's folder. Weights and biases are drawn large, so that every one of them shows in the logits."""
+LARGE, USUAL = 0.2, 0.02
+"""Scales of weights. Large: every weight shows in the logits. Usual: `initializer_range` of the published models."""
+
+
+def write(name: str, folder: Path, std: float = LARGE, **options: Any) -> Path:
+    """A case's folder, whose matrices have the given scale."""
     kind, values = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
-    model = AutoModelForCausalLM.from_config(kind(**values)).eval()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if "norm" in key:
-                parameter.uniform_(0.5, 1.5)
-            else:
-                parameter.normal_(std=0.2 if parameter.dim() > 1 and "correction" not in key else 0.1)
+    model = draw(AutoModelForCausalLM.from_config(kind(**values)), std)
     model.save_pretrained(folder, **options)
     return folder
+
+
+@torch.no_grad()
+def draw(model: PreTrainedModel, std: float) -> PreTrainedModel:
+    """Fresh random weights: norms around 1, biases (the routers' too) half as large as the matrices."""
+    for key, parameter in model.named_parameters():
+        if parameter.dim() == 1 and not key.endswith("bias"):
+            parameter.uniform_(1 - 2.5 * std, 1 + 2.5 * std)
+        else:
+            parameter.normal_(std=std if parameter.dim() > 1 and "correction" not in key else std / 2)
+    return model.eval()
 
 
 def theirs(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
