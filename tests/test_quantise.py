@@ -386,17 +386,6 @@ def test_damage_is_named_with_what_was_found_and_what_is_allowed(folder, name):
     assert "\n" not in line and [word for word in words if word not in line] == [], line
 
 
-@pytest.mark.slow
-def test_transformers_refuses_a_4_bit_folder_instead_of_making_weights_up(packed):
-    from transformers import AutoModelForCausalLM
-
-    import omnie
-
-    omnie.register()
-    with pytest.raises(CheckpointError, match="from_pretrained does not read weights in 4 bits"):
-        AutoModelForCausalLM.from_pretrained(packed)
-
-
 def test_the_rule_names_the_same_matrices_for_writing_and_for_loading():
     with torch.device("meta"):
         model = Omni(architecture("toy"))

@@ -1,7 +1,8 @@
 """The Transformers face of the model: `from_pretrained`, `generate`, `Trainer`, the Auto classes. No layer is defined here.
 
 The modules and the names of the weights are those of `omni.py`. Whole to part: `generation.py` (the model with its head),
-`body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py` (what both share), `config.py`.
+`body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py` (what both share), `stored.py`
+(what comes out of files), `quantizer.py` (4 bits), `config.py`.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
@@ -10,12 +11,15 @@ from omnie.model.hub.base import OmniePreTrainedModel
 from omnie.model.hub.body import OmnieModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.generation import OmnieForConditionalGeneration
+from omnie.model.hub.quantizer import Int4Config
+from omnie.model.hub.quantizer import register as register_quantizer
 
-__all__ = ["OmnieConfig", "OmnieForConditionalGeneration", "OmnieModel", "OmniePreTrainedModel", "register"]
+__all__ = ["Int4Config", "OmnieConfig", "OmnieForConditionalGeneration", "OmnieModel", "OmniePreTrainedModel", "register"]
 
 
 def register() -> None:
     """Makes the Auto classes know the model; may be called any number of times."""
+    register_quantizer()
     AutoConfig.register(OmnieConfig.model_type, OmnieConfig, exist_ok=True)
     AutoModel.register(OmnieConfig, OmnieModel, exist_ok=True)
     for face in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from omnie.errors import CheckpointError
 from omnie.inputs import AUDIO, IMAGE, VIDEO, image_tokens, video_tokens
 from omnie.model.decoder import RmsNorm
 from omnie.model.experts import Router
 from omnie.model.hub.config import OmnieConfig
+from omnie.model.hub.quantizer import Int4Config, compute_in
+from omnie.model.hub.stored import Checkpoint, Weights
 from omnie.model.omni import initialise, present
 from omnie.ops.attention import reference
 
@@ -48,9 +46,18 @@ class OmniePreTrainedModel(PreTrainedModel):
     # "strict" means for bfloat16 too: rounded router scores would choose other experts.
     _keep_in_fp32_modules_strict = [r"\.gate\."]
 
-    int8: ClassVar[tuple[str, Callable[[Tensor, Tensor, torch.dtype], Tensor]] | None] = None
+    int8: ClassVar[tuple[str, Weights] | None] = None
     """Suffix of a scale's name, and (codes, scale, dtype) -> weights. The format is that of `checkpoint.py`, floors above, so
     `omnie.register()` fills it in."""
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, quantization_config: Any = None, **kwargs: Any) -> Any:
+        """As in Transformers; a `BitsAndBytesConfig` asks for 4 bits in omnie's own format, which packs the experts too."""
+        wanted = Int4Config.of(quantization_config)
+        result = super().from_pretrained(*args, quantization_config=wanted, **kwargs)
+        if isinstance(wanted, Int4Config):  # a folder in 4 bits brings its own config, which does not say how to compute
+            compute_in(result[0] if isinstance(result, tuple) else result, wanted.compute_dtype)
+        return result
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -65,13 +72,15 @@ class OmniePreTrainedModel(PreTrainedModel):
     def _load_pretrained_model(
         model: Any, state_dict: dict[str, Tensor] | None, checkpoint_files: list[str] | None, load_config: Any, *rest: Any
     ) -> Any:
-        """Transformers' own step from files to modules, after int8 weights have become floating point."""
-        if state_dict is None and any(holds_int8(file) for file in checkpoint_files or ()):
-            if model.int8 is None:
-                raise CheckpointError("int8 weights cannot be read yet", value=checkpoint_files, hint="call omnie.register()")
-            suffix, weights_of = model.int8
-            state_dict, checkpoint_files = unpacked(checkpoint_files or [], suffix, weights_of, load_config.dtype), None
-        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, *rest)
+        """Transformers' own step from files to modules, with int8 made floating point and matrices packed on the way."""
+        stored = None
+        if state_dict is None and checkpoint_files and checkpoint_files[0].endswith(".safetensors"):
+            stored = Checkpoint(checkpoint_files, model.int8)
+            state_dict = stored.state(model, load_config.hf_quantizer, load_config.dtype)
+        result = PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, *rest)
+        if stored is not None and stored.error is not None:
+            raise stored.error  # Transformers collects what goes wrong while it reads, and would go on
+        return result
 
     def get_input_embeddings(self) -> nn.Module:
         return self.base_model.language_model.embed_tokens
@@ -95,18 +104,3 @@ class OmniePreTrainedModel(PreTrainedModel):
         """Sounds as the decoder sees them: `pooler_output` holds one [T, D] each."""
         audio = present(self.base_model.audio, AUDIO)
         return BaseModelOutputWithPooling(pooler_output=tuple(audio(input_features, audio_lengths)))
-
-
-def holds_int8(file: str) -> bool:
-    """Whether a safetensors file stores int8 codes; reads its header only."""
-    with safe_open(file, "pt") as opened:
-        return any(opened.get_slice(name).get_dtype() == "I8" for name in opened.keys())  # noqa: SIM118 (not a dict)
-
-
-def unpacked(files: list[str], suffix: str, weights_of: Callable[..., Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, int8 codes with their scales as weights."""
-    stored = {name: tensor for file in files for name, tensor in load_file(file).items()}
-    if any(name.endswith("_codes") for name in stored):  # Transformers would only warn, and go on with random weights
-        raise CheckpointError("from_pretrained does not read weights in 4 bits", value=files[0], hint="omnie.Runtime does")
-    scales = {name: stored.pop(name + suffix) for name in list(stored) if name + suffix in stored}
-    return stored | {name: weights_of(stored[name], scale, dtype) for name, scale in scales.items()}

@@ -21,6 +21,8 @@ class _Int4(nn.Module):
     def __init__(self, matrices: dict[str, list[int]], group: int, device: torch.device | str | None):
         super().__init__()
         self.group, self.backend = group, BACKENDS["reference"]
+        self.compute_dtype: torch.dtype | None = None
+        """Type of the products; None: that of their inputs."""
         self.matrices = matrices
         for name, shape in matrices.items():
             for part, (size, dtype) in shapes(shape, group).items():
@@ -60,7 +62,9 @@ class Int4Linear(_Int4):
         return unpack(self.packed("weight"), torch.float32 if self.bias is None else self.bias.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.backend.linear(x, self.packed("weight"), self.bias)
+        dtype = self.compute_dtype or x.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return self.backend.linear(x.to(dtype), self.packed("weight"), bias).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}, 4 bits in groups of {self.group}, bias={self.bias is not None}"
@@ -76,7 +80,9 @@ class Int4Experts(_Int4):
 
     def forward(self, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
         gate_up, down = self.packed("gate_up_proj"), self.packed("down_proj")
-        return self.backend.experts(hidden_states, top_k_index, top_k_weights, gate_up, down)
+        dtype = self.compute_dtype or hidden_states.dtype
+        x, weights = hidden_states.to(dtype), top_k_weights.to(dtype)
+        return self.backend.experts(x, top_k_index, weights, gate_up, down).to(hidden_states.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.matrices}, 4 bits in groups of {self.group}"

@@ -61,6 +61,12 @@ def install(model: nn.Module, group: int) -> None:
         setattr(model.get_submodule(parent), own, new)
 
 
+def matrices(model: nn.Module) -> dict[str, tuple[list[int], int]]:
+    """Name -> shape and group size, of the matrices that a model holds packed."""
+    holders = ((name, module) for name, module in model.named_modules() if isinstance(module, _Int4))
+    return {f"{name}.{own}": (size, module.group) for name, module in holders for own, size in module.matrices.items()}
+
+
 def parts(model: nn.Module) -> dict[str, tuple[str, list[int], str]]:
     """Packed part in a model's state -> the matrix that it belongs to, its shape, its type in safetensors' words."""
     return {
@@ -74,18 +80,19 @@ def parts(model: nn.Module) -> dict[str, tuple[str, list[int], str]]:
 
 def is_tied(model: nn.Module) -> bool:
     """Whether the output head is the embedding."""
-    return model.lm_head.weight is model.model.language_model.embed_tokens.weight
+    return model.config.tie_word_embeddings
 
 
-def check(model: nn.Module, stored: Stored, folder: Path) -> None:
+def check(model: nn.Module, stored: Stored, folder: Path, prefix: str = "") -> None:
     """Raises `CheckpointError` unless every matrix that is to be in 4 bits is stored so, and all else as floating point.
 
     Args:
         model: One in which `install` has been at work.
         stored: What the folder's files hold.
+        prefix: Of the model's tensors in the files: `model.` for a body that is loaded from a whole model.
     """
-    packed, head = parts(model), f"{HEAD}.weight" if is_tied(model) else None
-    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name != head}
+    packed, head = {prefix + name: part for name, part in parts(model).items()}, f"{HEAD}.weight" if is_tied(model) else None
+    expected = {prefix + name: list(tensor.shape) for name, tensor in model.state_dict().items() if name != head}
     for name, shape in expected.items():
         found = stored.get(name)
         if name in packed:
@@ -95,7 +102,9 @@ def check(model: nn.Module, stored: Stored, folder: Path) -> None:
         elif found[0] != shape or found[1] not in FLOATS:
             allowed = f"{'/'.join(FLOATS)} {shape}"
             raise CheckpointError("a tensor does not fit", value=f"{name} {found[1]} {found[0]} in {folder}", allowed=allowed)
-    for name in stored.keys() - expected.keys():
+    for name in sorted(stored.keys() - expected.keys()):
+        if prefix and not name.startswith(prefix):  # the head, when a body is loaded
+            continue
         raise CheckpointError("a tensor belongs to no part of the model", value=name, hint="is config.json the right one?")
 
 
