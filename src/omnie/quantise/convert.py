@@ -154,7 +154,7 @@ def _report(folder: Path, plain: Omni) -> dict[str, Any]:
 def _write_weights(
     part: Path, stored: dict[str, Place], packed: dict[str, list[int]], group: int, rounding: str, progress: Progress
 ) -> _Errors:
-    """Every weight file, under its old name; and the index, if there are several."""
+    """Every weight file, under its old name; and the index, unless there is but one of the usual name."""
     errors, layouts = _Errors(), _layouts(stored, packed, group)
     needed = sum(size(*entry) for layout in layouts.values() for entry in layout.values())
     if (free := shutil.disk_usage(part).free) < needed:
@@ -172,7 +172,7 @@ def _write_weights(
 
     for file, layout in layouts.items():
         write(part / file.name, layout, data(file))
-    if len(layouts) > 1:
+    if [file.name for file in layouts] != [checkpoint.WEIGHTS]:
         index = {name: file.name for file, layout in layouts.items() for name in layout}
         text = json.dumps({"metadata": {"total_size": needed}, "weight_map": index}, indent=1)
         (part / checkpoint.INDEX).write_text(text + "\n", "utf-8")
