@@ -1,7 +1,7 @@
 """Model folders in and out: `config.json`, safetensors (one file or shards), tokenizer and processor settings.
 
 Weights may be stored as int8 with one float16 scale per group of 32 inputs; they become floating point when loaded. Folders in
-a published format are translated by the tables of `foreign.py`. A folder is checked before memory is taken for it: the headers
+a published format are translated by the tables of `foreign/`. A folder is checked before memory is taken for it: the headers
 name every tensor's shape and type. No pickle is ever read.
 """
 
@@ -14,12 +14,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from omnie import foreign
 from omnie.errors import CheckpointError, OptionError
 from omnie.foreign import Part
 from omnie.model import config as architecture
+from omnie.model.config import Architecture
 from omnie.processor import Encoder
 
 if TYPE_CHECKING:
@@ -84,12 +85,12 @@ def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None
         dtype = torch.float32 if sum(file.stat().st_size for file in files) < 2**30 else torch.bfloat16
     with torch.device("meta"), _without_initialisation():
         model = Omni(config)
-    stored = _headers(files)
+    stored = _headers(files, foreign.stored_name if kind in foreign.READERS else str)
     if (group := int4.read(folder / "config.json")) is not None:
-        return int4.load(model, group, files, stored, dtype)
+        return int4.load(model, group, files, {name: (entry.shape, entry.kind) for name, entry in stored.items()}, dtype)
     parts, ignored = (foreign.parts, foreign.EXTRA) if kind in foreign.READERS else (_own_parts, ())
     places = _check_shapes(model, stored, folder, parts, ignored)
-    weights = _weights(files, model, dtype, places)
+    weights = _weights(stored, model, dtype, places)
     shared = tied(model)
     model.load_state_dict(weights | {name: weights[source] for name, source in shared.items()}, assign=True)
     if shared:
@@ -134,7 +135,7 @@ def save(model: Omni, encoder: Encoder, folder: str | Path, quantise: Quantise |
 
 
 def save_as_ernie(model: Omni, folder: str | Path, *, shard_bytes: int = SHARD) -> None:
-    """Writes a text model in ERNIE 4.5's published format, which Transformers loads without us: config.json and safetensors.
+    """Writes a model in ERNIE 4.5's published format, which Transformers loads without us: config.json and safetensors.
 
     The tokenizer's files are not written; copy those of the folder that the model came from.
 
@@ -142,16 +143,24 @@ def save_as_ernie(model: Omni, folder: str | Path, *, shard_bytes: int = SHARD) 
         shard_bytes: Most bytes of one file, unless one tensor alone has more; memory for one more copy of it is needed.
 
     Raises:
-        OptionError: the model has parts that the format does not know (encoders, for example).
+        OptionError: the model has parts that the format does not know (an audio encoder, for example).
     """
     from safetensors.torch import save_file
 
     config = foreign.published(model.config)
     shards: list[dict[str, Tensor]] = [{}]
+    rows: dict[str, Tensor] = {}
     size = total = 0
     for name, tensor in model.state_dict().items():
-        for piece in () if name in tied(model) else foreign.parts(name, list(tensor.shape)):
-            stored = (tensor[piece.index] if piece.index else tensor).reshape(piece.shape).contiguous()
+        for piece in () if name in tied(model) else foreign.parts(name, list(tensor.shape), model.config):
+            stored = tensor[piece.index] if piece.index else tensor
+            stored = stored.t().contiguous() if piece.turned else stored.contiguous()
+            if piece.taken:  # a row of a tensor that others of ours fill as well
+                whole = rows.setdefault(piece.name, stored.new_empty(piece.shape))
+                whole[piece.taken] = stored
+                stored = whole
+            if piece.name in shards[-1]:
+                continue
             if size and size + stored.nbytes > shard_bytes:
                 shards, size = [*shards, {}], 0
             shards[-1][piece.name] = stored
@@ -245,8 +254,17 @@ def _without_initialisation() -> AbstractContextManager[object]:
     return Skip()
 
 
-def _headers(files: list[Path]) -> dict[str, tuple[list[int], str]]:
-    """Tensor -> shape and type, from the files' headers alone."""
+class Stored(NamedTuple):
+    """A tensor in a weight file, from the file's header alone; `name` is what the file calls it."""
+
+    shape: list[int]
+    kind: str
+    file: Path
+    name: str
+
+
+def _headers(files: list[Path], rename: Callable[[str], str] = str) -> dict[str, Stored]:
+    """Every stored tensor, by its renamed name."""
     from safetensors import SafetensorError, safe_open
 
     result = {}
@@ -255,58 +273,62 @@ def _headers(files: list[Path]) -> dict[str, tuple[list[int], str]]:
             with safe_open(file, "pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 (not a dict)
                     piece = opened.get_slice(name)
-                    result[name] = (piece.get_shape(), piece.get_dtype())
+                    result[rename(name)] = Stored(piece.get_shape(), piece.get_dtype(), file, name)
         except (SafetensorError, OSError) as error:
             raise CheckpointError("a weight file is damaged", value=file, hint=f"{error}; copy it again") from error
     return result
 
 
-Places = dict[str, tuple[str, Part]]
-"""Stored tensor -> the parameter that it belongs to, and where in it."""
+Places = dict[str, list[tuple[str, Part]]]
+"""Stored tensor -> the parameters that it belongs to, and where in them."""
 
 
-def _own_parts(name: str, shape: list[int]) -> Iterable[Part]:
+def _own_parts(name: str, shape: list[int], config: Architecture) -> Iterable[Part]:
     return (Part(name, shape),)
 
 
 def _check_shapes(
     model: Omni,
-    stored: dict[str, tuple[list[int], str]],
+    stored: dict[str, Stored],
     folder: Path,
-    parts: Callable[[str, list[int]], Iterable[Part]],
+    parts: Callable[[str, list[int], Architecture], Iterable[Part]],
     ignored: tuple[str, ...],
 ) -> Places:
     """Where every stored tensor goes; raises at the first that is missing, of another shape or type, or too many."""
     places: Places = {}
     shared = tied(model)
     for name, tensor in model.state_dict().items():
-        for part in parts(name, list(tensor.shape)):
+        for part in parts(name, list(tensor.shape), model.config):
             if name not in shared or part.name in stored:  # stored twice is fine: `_weights` holds both to be the same
                 _check_part(part, stored, folder)
-                places[part.name] = (shared.get(name, name), part)
+                places.setdefault(part.name, []).append((shared.get(name, name), part))
     known = {*places, *(name + SCALE for name in places)}
     unknown = [name for name in stored if name not in known and not name.startswith(ignored)]
     if unknown:
         raise CheckpointError(
-            "a tensor belongs to no part of the model", value=unknown[0], hint="is config.json the right one?"
+            "a tensor belongs to no part of the model",
+            value=f"{stored[unknown[0]].name} in {stored[unknown[0]].file}",
+            hint="is config.json the right one?",
         )
     return places
 
 
-def _check_part(part: Part, stored: dict[str, tuple[list[int], str]], folder: Path) -> None:
+def _check_part(part: Part, stored: dict[str, Stored], folder: Path) -> None:
     name, shape = part.name, part.shape
     if name not in stored:
         raise CheckpointError("a tensor is missing", value=f"{name} in {folder}", allowed=f"shape {shape}")
-    found, kind = stored[name]
-    if found != shape:
-        raise CheckpointError("a tensor has the wrong shape", value=f"{name} {found}", allowed=f"{shape} by config.json")
-    if kind == "I8" and stored.get(name + SCALE, ([], ""))[0] != [*shape[:-1], shape[-1] // GROUP]:
-        raise CheckpointError("an int8 tensor has no fitting scales", value=name, allowed=f"{name}{SCALE}, float16")
-    if kind != "I8" and kind not in _FLOATS:
-        raise CheckpointError("a tensor has an unknown type", value=f"{name} {kind}", allowed=f"I8, {', '.join(_FLOATS)}")
+    found = stored[name]
+    where = f"{found.name} {found.kind} {found.shape} in {found.file}"
+    if found.shape != shape:
+        raise CheckpointError("a tensor has the wrong shape", value=where, allowed=f"{shape} by config.json")
+    scales = stored.get(name + SCALE)
+    if found.kind == "I8" and (scales is None or scales.shape != [*shape[:-1], shape[-1] // GROUP]):
+        raise CheckpointError("an int8 tensor has no fitting scales", value=where, allowed=f"{name}{SCALE}, float16")
+    if found.kind != "I8" and found.kind not in _FLOATS:
+        raise CheckpointError("a tensor has an unknown type", value=where, allowed=f"I8, {', '.join(_FLOATS)}")
 
 
-def _weights(files: list[Path], model: Omni, dtype: torch.dtype, places: Places) -> dict[str, Tensor]:
+def _weights(stored: dict[str, Stored], model: Omni, dtype: torch.dtype, places: Places) -> dict[str, Tensor]:
     """Every parameter, filled one stored tensor at a time; routers keep float32."""
     import torch
 
@@ -315,38 +337,43 @@ def _weights(files: list[Path], model: Omni, dtype: torch.dtype, places: Places)
         f"{name}.{part}" for name, module in model.named_modules() if hasattr(module, "top_k") for part in ("weight", "bias")
     }
     weights: dict[str, Tensor] = {}
-    for stored, tensor in _tensors(files, places):
-        name, part = places[stored]
-        wanted = torch.float32 if name in routers else dtype
-        if part.index:
-            if name not in weights:
-                weights[name] = torch.empty(shapes[name], dtype=wanted)
-            weights[name][part.index] = tensor
-            continue
-        tensor = tensor.to(wanted).view(shapes[name])
-        if name in weights and not torch.equal(weights[name], tensor):
-            raise CheckpointError(
-                "two tensors differ that should be one", value=f"{stored} and {name}", hint="is tie_word_embeddings right?"
-            )
-        weights[name] = tensor
+    for source, whole in _tensors(stored, places):
+        for name, part in places[source]:
+            tensor = whole[part.taken] if part.taken else whole
+            tensor = tensor.t() if part.turned else tensor
+            wanted = torch.float32 if name in routers else dtype
+            if part.index:
+                if name not in weights:
+                    weights[name] = torch.empty(shapes[name], dtype=wanted)
+                weights[name][part.index] = tensor.to(wanted)
+                continue
+            tensor = tensor.to(wanted).contiguous().view(shapes[name])
+            if name in weights and not torch.equal(weights[name], tensor):
+                raise CheckpointError(
+                    "two tensors differ that should be one", value=f"{source} and {name}", hint="is tie_word_embeddings right?"
+                )
+            weights[name] = tensor
     return weights
 
 
-def _tensors(files: list[Path], places: Places) -> Iterator[tuple[str, Tensor]]:
+def _tensors(stored: dict[str, Stored], places: Places) -> Iterator[tuple[str, Tensor]]:
     """Every stored tensor that has a place, one at a time, finite and in floating point."""
     import torch
     from safetensors import safe_open
 
-    scales: dict[str, Tensor] = {}
-    for file in files:
+    for file in dict.fromkeys(entry.file for entry in stored.values()):
         with safe_open(file, "pt") as opened:
-            scales |= {name: opened.get_tensor(name) for name in opened.keys() if name.endswith(SCALE)}  # noqa: SIM118
-    for file in files:
-        with safe_open(file, "pt") as opened:
-            for name in (name for name in opened.keys() if name in places):  # noqa: SIM118
-                tensor = opened.get_tensor(name)
+            for name in (name for name, entry in stored.items() if entry.file == file and name in places):
+                tensor = opened.get_tensor(stored[name].name)
                 if tensor.dtype == torch.int8:
-                    tensor = dequantised(tensor, scales[name + SCALE], torch.float32)
+                    tensor = dequantised(tensor, _scales(stored[name + SCALE]), torch.float32)
                 if not bool(torch.isfinite(tensor).all()):
-                    raise CheckpointError("a tensor holds values that are not finite", value=f"{name} in {file}")
+                    raise CheckpointError("a tensor holds values that are not finite", value=f"{stored[name].name} in {file}")
                 yield name, tensor
+
+
+def _scales(entry: Stored) -> Tensor:
+    from safetensors import safe_open
+
+    with safe_open(entry.file, "pt") as opened:
+        return opened.get_tensor(entry.name)

@@ -8,9 +8,10 @@ K chosen experts, P patches, F frames, V vocabulary, M mel bins, S mel frames, I
 | `input_ids` | [B, T] | int64 | token ids; media stand as runs of their placeholder token |
 | `attention_mask` | [B, T] | int64 | 1 real token, 0 padding |
 | `segment_ids` | [B, T] | int64 | packed rows: 1, 2, ... which sequence a token belongs to, 0 padding |
-| `mm_token_type_ids` | [B, T] | int64 | 0 text, 1 image, 2 video, 3 audio: chooses the expert group |
+| `mm_token_type_ids` | [B, T] | int64 | 0 text, 1 image, 2 video, 3 audio: placeholders, and the expert group |
+| `moe_mm_token_type_ids` | [B, T] | int64 | the same where other tokens than placeholders go to a modality's experts; else absent |
 | `position_ids` | [B, T, 3] | int64 | time, height, width (`positions` below) |
-| `pixel_values` | [P, 3*p*p] | float32 | patches of all images, item after item, rows first; normalised to [-1, 1] |
+| `pixel_values` | [P, 3*p*p] | float32 | patches of all images, item after item; normalised as the model's processor does |
 | `image_grid_thw` | [I, 3] | int64 | patches along time (1), height, width of each image |
 | `pixel_values_videos` | [P, 3*p*p] | float32 | patches of all clip pieces, frame after frame |
 | `video_grid_thw` | [I, 3] | int64 | frames (even), patch rows, patch columns of each piece |
@@ -60,7 +61,8 @@ def positions(types: np.ndarray, image_grids: Sequence[Sequence[int]], video_gri
     """3-D positions of one sequence (ERNIE 4.5 technical report, section 2.2; the scheme of Qwen2-VL's M-RoPE).
 
     Text and audio tokens advance all three axes together. A picture's tokens share one time and spread over height and
-    width from the position at which the picture begins; what follows begins after the largest position used.
+    width from the position at which the picture begins; what follows begins after the largest row or column. A clip's frames
+    advance in time from there on, and may overtake the text that follows.
 
     Args:
         types: [T] modality of each token (`TEXT`, `IMAGE`, `VIDEO`, `AUDIO`).
@@ -79,7 +81,7 @@ def positions(types: np.ndarray, image_grids: Sequence[Sequence[int]], video_gri
             grid = np.indices((steps, rows // SPATIAL_MERGE, columns // SPATIAL_MERGE)).reshape(3, -1).T
             result[token : token + len(grid)] = position + grid
             token += len(grid)
-            position += int(grid.max()) + 1
+            position += max(rows, columns) // SPATIAL_MERGE
         else:
             result[token] = position
             token += 1

@@ -49,7 +49,7 @@ def test_logits_in_bfloat16_are_equal_within_its_rounding(name, tmp_path):
 
 @pytest.mark.parametrize("name", IN_BFLOAT16)
 def test_bfloat16_strays_no_further_from_float32_than_in_transformers(folders, name):
-    """Large weights turn roundings into other choices of experts, on either side; ours must not be much the worse of the two."""
+    """Large weights turn roundings into other choices of experts, on either side; ours must not be much the worse."""
     ours, other, exact = in_both_types(folders[name])
     assert relative_rms(ours, exact) <= 1.25 * relative_rms(other, exact) < 0.1
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omnie.errors import CheckpointError, OptionError
-from omnie.model.config import SIZES, Architecture, architecture, parameter_counts, read, to_json
+from omnie.model.config import SIZES, Architecture, architecture, of, parameter_counts, read, to_json
 from omnie.model.omni import Omni
 
 from .cases import config
@@ -30,7 +30,7 @@ def meta(size: str) -> Omni:
 def decoder_by_hand(c: Architecture, group: str) -> int:
     """Parameters that a token of an expert group meets between embedding and head."""
     heads, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
-    attention = 2 * c.hidden_size * heads + 2 * c.hidden_size * keys
+    attention = 2 * c.hidden_size * heads + 2 * c.hidden_size * keys + c.attention_bias * (heads + keys)
     layer = attention + 2 * c.hidden_size
     dense = 3 * c.hidden_size * c.intermediate_size
     routed = c.expert_groups[group]
@@ -76,7 +76,7 @@ def test_a_model_without_media_experts_counts_its_text_experts():
 @pytest.mark.parametrize("size", SIZES)
 def test_a_configuration_survives_its_file(size, tmp_path):
     (tmp_path / "config.json").write_text(to_json(architecture(size)), encoding="utf-8")
-    assert read(tmp_path / "config.json") == architecture(size)
+    assert read(tmp_path / "config.json", {"omnie": of}) == ("omnie", architecture(size))
 
 
 def test_unknown_sizes_name_the_known_ones():

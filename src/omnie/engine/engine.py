@@ -9,7 +9,7 @@ from omnie.engine.request import Request
 from omnie.engine.sampler import Sampler
 from omnie.errors import InputError
 
-_PER_TOKEN = ("input_ids", "mm_token_type_ids", "position_ids")
+_PER_TOKEN = ("input_ids", "mm_token_type_ids", "moe_mm_token_type_ids", "position_ids")
 _UNUSED = ("labels", "segment_ids", "attention_mask")  # training's, or all ones for a lone sequence
 
 
@@ -44,7 +44,7 @@ class Engine:
     def _steps(self, request: Request) -> Iterator[int]:
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
         cache = KeyValueCache(request.length + self.room(request))
-        inputs, position = self._prompt(request), int(request.inputs["position_ids"].max())
+        inputs, position = self._prompt(request), int(request.inputs["position_ids"][-1, 1:].max())
         for _ in range(self.room(request)):
             token = sample(self._forward(inputs, cache))
             if token in request.stop:

@@ -39,6 +39,18 @@ class VisionArchitecture:
 
 
 @dataclass(kw_only=True)
+class ErnieVisionArchitecture(VisionArchitecture):
+    """ERNIE 4.5's. `output_norm_eps`: of the norm behind the resampler."""
+
+    patch_size: int = 14
+    output_norm_eps: float = 1e-5
+
+
+VISION_KINDS: dict[str, type[VisionArchitecture]] = {"native": VisionArchitecture, "ernie4_5": ErnieVisionArchitecture}
+"""`kind` in a model's `vision` settings -> their fields; without `kind`: native."""
+
+
+@dataclass(kw_only=True)
 class AudioArchitecture:
     """Log-mel encoder. `block_frames`: frames (25 per second) that attend to each other and to the block before."""
 
@@ -62,7 +74,9 @@ class Architecture:
         attention_bias: Biases of queries and keys. `use_bias`: of every projection in attention, dense layers and shared
             experts. `head_bias`: of the output head.
         tie_word_embeddings: The output head is the embedding matrix.
-        vision, audio: What differs from the encoders' defaults; None: no such encoder.
+        vision, audio: What differs from the encoders' defaults; None: no such encoder. `vision` may name its `kind`.
+        placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
+            "image_end", ...), where they are not those of our own vocabulary.
     """
 
     vocab_size: int = 103_424
@@ -96,10 +110,12 @@ class Architecture:
     tie_word_embeddings: bool = True
     vision: dict[str, Any] | None = field(default_factory=dict)
     audio: dict[str, Any] | None = field(default_factory=dict)
+    placeholders: dict[str, int] | None = None
 
     @property
     def vision_architecture(self) -> VisionArchitecture:
-        return VisionArchitecture(**(self.vision or {}))
+        values = dict(self.vision or {})
+        return VISION_KINDS[values.pop("kind", "native")](**values)
 
     @property
     def audio_architecture(self) -> AudioArchitecture:
@@ -122,8 +138,9 @@ class Architecture:
         self._check_attention()
         self._check_layers()
         self._check_groups()
-        _check_encoder("vision", self.vision, VisionArchitecture)
+        self._check_vision()
         _check_encoder("audio", self.audio, AudioArchitecture)
+        self._check_placeholders()
 
     def _check_attention(self) -> None:
         sections = self.rope_sections
@@ -165,6 +182,20 @@ class Architecture:
                     f"expert group '{name}' cannot choose", value=group["top_k"], allowed=f"1 to {group['experts']} experts"
                 )
 
+    def _check_vision(self) -> None:
+        values = dict(self.vision) if isinstance(self.vision, dict) else self.vision
+        kind = values.pop("kind", "native") if isinstance(values, dict) else "native"
+        if not isinstance(kind, str) or kind not in VISION_KINDS:
+            raise CheckpointError("vision.kind is not known", value=_short(kind), allowed=", ".join(VISION_KINDS))
+        _check_encoder("vision", values, VISION_KINDS[kind])
+
+    def _check_placeholders(self) -> None:
+        found, largest = self.placeholders, self.vocab_size - 1
+        if found is not None and not isinstance(found, dict):
+            raise CheckpointError("placeholders are not usable", value=_short(found), allowed="names and token ids")
+        for name, token in (found or {}).items():
+            _check_count(f"placeholders.{name}", token, largest, least=0)
+
 
 LARGEST_COUNT = 2**22
 LARGEST = {
@@ -195,6 +226,10 @@ def _check_count(name: str, value: Any, largest: int, least: int = 1) -> None:
         raise CheckpointError(f"{name} is not usable", value=_short(value), allowed=f"a whole number, {least} to {largest}")
 
 
+STEPS: dict[type, tuple[str, int]] = {VisionArchitecture: ("patch_size", 8), AudioArchitecture: ("block_frames", 2)}
+"""Encoder -> a field of which only multiples of a number fit the modules."""
+
+
 def _check_encoder(name: str, values: Any, kind: type) -> None:
     if values is None:
         return
@@ -209,7 +244,7 @@ def _check_encoder(name: str, values: Any, kind: type) -> None:
             value=f"hidden_size {encoder.hidden_size}, {encoder.num_attention_heads} heads",
             allowed="a head size that is a multiple of 4",
         )
-    step, least = ("patch_size", 8) if kind is VisionArchitecture else ("block_frames", 2)
+    step, least = STEPS.get(kind, ("hidden_size", 1))
     if getattr(encoder, step) % least:
         raise CheckpointError(f"{name}.{step} is not usable", value=getattr(encoder, step), allowed=f"a multiple of {least}")
 

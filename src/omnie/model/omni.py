@@ -17,11 +17,12 @@ from omnie.errors import InputError
 from omnie.inputs import AUDIO, IMAGE, MODALITIES, VIDEO
 from omnie.model.audio import AudioEncoder, AudioOutput
 from omnie.model.config import Architecture
-from omnie.model.decoder import Cache, Decoder
+from omnie.model.decoder import Attend, Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.masks import decoder_mask, packed_mask
-from omnie.model.vision import VisionEncoder, VisionOutput
+from omnie.model.vision import VisionEncoder, VisionOutput, vision_encoder
 from omnie.ops.attention.segments import SegmentAttention
+from omnie.ops.flashmask import ColumnMask
 
 
 @dataclass
@@ -57,9 +58,10 @@ class OmniBody(nn.Module):
         self,
         input_ids: Tensor,
         position_ids: Tensor,
-        masks: dict[bool, Tensor | None],
+        masks: dict[bool, ColumnMask | None],
         *,
         mm_token_type_ids: Tensor | None = None,
+        moe_mm_token_type_ids: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
@@ -82,14 +84,15 @@ class OmniBody(nn.Module):
         if input_features is not None:
             media["audio"] = present(self.audio, AUDIO).encode_batch(input_features, audio_lengths)
             x = place(x, mm_token_type_ids, AUDIO, audio_tokens(media["audio"], audio_lengths))
-        tokens = TokenGroups.of(mm_token_type_ids, list(self.config.expert_groups))
+        types = mm_token_type_ids if moe_mm_token_type_ids is None else moe_mm_token_type_ids
+        tokens = TokenGroups.of(types, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
         return OmniOutput(hidden=hidden, media=media, trace=trace)
 
 
 def encoders(config: Architecture) -> tuple[VisionEncoder | None, AudioEncoder | None]:
     """The encoders that a model has."""
-    visual = None if config.vision is None else VisionEncoder(config.vision_architecture, config.hidden_size)
+    visual = None if config.vision is None else vision_encoder(config.vision_architecture, config.hidden_size)
     audio = None if config.audio is None else AudioEncoder(config.audio_architecture, config.hidden_size)
     return visual, audio
 
@@ -146,6 +149,7 @@ class Omni(nn.Module):
         past: int = 0,
         logits_to_keep: int = 0,
         trace: RouterTrace | None = None,
+        attend: Attend | None = None,
         **media: Any,
     ) -> OmniOutput:
         """One pass over new tokens.
@@ -154,6 +158,7 @@ class Omni(nn.Module):
             past: Tokens already in the cache.
             labels: When given, logits are only formed at labelled positions and `loss` is set.
             logits_to_keep: Logits of the last so many tokens only (0: of all).
+            attend: Attention of this pass in place of the layers' own (any function of the attention interface).
             media: The media tensors of `omnie/inputs.py`.
         """
         windows = {False: None, True: self.config.sliding_window}
@@ -168,10 +173,9 @@ class Omni(nn.Module):
             for sliding, window in windows.items()
             if not sliding or window is not None
         }
-        attend = None
-        if segment_ids is not None and not any(mask is not None for mask in masks.values()):
+        if segment_ids is not None and attend is None and not any(mask is not None for mask in masks.values()):
             attend = SegmentAttention.of(segment_ids)
-        elif segment_ids is not None:  # a window inside the segments needs a mask, T x T
+        elif segment_ids is not None:
             masks = {sliding: packed_mask(mask, segment_ids) for sliding, mask in masks.items()}
         output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, attend=attend, **media)
         if labels is not None:

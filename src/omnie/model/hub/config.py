@@ -8,6 +8,9 @@ from transformers import PreTrainedConfig
 
 from omnie.model.config import Architecture, architecture
 
+PLACEHOLDERS = ("image", "video", "audio")
+"""Media that stand in a text as tokens of their own, `NAME_token_id`."""
+
 
 class OmnieConfig(PreTrainedConfig, Architecture):
     """`Architecture` and what Transformers wants to know besides. Every field has a default: those of `8b`.
@@ -31,7 +34,8 @@ class OmnieConfig(PreTrainedConfig, Architecture):
     def of(cls, size: str | Architecture) -> OmnieConfig:
         """The config of a named size ("8b", "nano", "toy") or of an architecture."""
         fields = size if isinstance(size, Architecture) else architecture(size)
-        return cls(**{item.name: getattr(fields, item.name) for item in dataclasses.fields(Architecture)})
+        ids = {f"{name}_token_id": token for name, token in (fields.placeholders or {}).items() if name in PLACEHOLDERS}
+        return cls(**{item.name: getattr(fields, item.name) for item in dataclasses.fields(Architecture)}, **ids)
 
     @property
     def layer_types(self) -> list[str]:

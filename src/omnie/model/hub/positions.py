@@ -24,7 +24,11 @@ def remember(cache: Cache, position_ids: Tensor, attention_mask: Tensor | None) 
     padded = attention_mask is not None and not isinstance(attention_mask, dict) and attention_mask.ndim == 2
     count_B = attention_mask[:, :end].sum(1) if padded else position_ids.new_full((batch,), end)
     if attention_mask is None or padded:
-        setattr(cache, OFFSET, position_ids.amax((1, 2)) + 1 - count_B)
+        real_BT = attention_mask[:, end - length : end] if padded else torch.ones_like(position_ids[..., 0])
+        last_B = (real_BT.bool() * torch.arange(length, device=real_BT.device)).argmax(1)
+        # Rows and columns: a clip's time may have run ahead of what follows (`inputs.positions`).
+        place_B = position_ids[torch.arange(batch), last_B, 1:].amax(1)
+        setattr(cache, OFFSET, place_B + 1 - count_B)
 
 
 def media_positions(types_BT: Tensor, real_BT: Tensor, grids: Sequence[Tensor | None]) -> Tensor:
