@@ -4,15 +4,16 @@ import pytest
 import torch
 
 from laws import relative_rms
-from omnie.model.masks import decoder_mask
+from omnie.model.masks import decoder_mask, packed_mask
+from omnie.ops.flashmask import ColumnMask
 
 from .cases import config, conversation, toy
 
 CPU = torch.device("cpu")
 
 
-def picture(mask: torch.Tensor, row: int = 0) -> list[str]:
-    return ["".join(str(int(bit)) for bit in line) for line in mask[row, 0]]
+def picture(mask: ColumnMask, row: int = 0) -> list[str]:
+    return mask.picture(row).split()
 
 
 @pytest.mark.parametrize(
@@ -35,11 +36,11 @@ def test_a_sliding_window():
     assert picture(decoder_mask(3, 0, CPU, window=1)) == ["100", "010", "001"]
 
 
-def test_padding_attends_to_itself_alone():
+def test_padding_is_seen_by_none_and_sees_nothing_before_the_first_token():
     real = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
     mask = decoder_mask(4, 0, CPU, attention_mask=real)
-    assert picture(mask, 0) == ["1000", "0100", "0010", "0011"]
-    assert picture(mask, 1) == ["1000", "1100", "1110", "1111"]
+    assert picture(mask, 0) == ["0000", "0000", "0010", "0011"]
+    assert picture(mask, 1) == ["1000", "1100", "1110", "1110"]
 
 
 def test_padding_over_a_cache_and_a_window():
@@ -47,6 +48,13 @@ def test_padding_over_a_cache_and_a_window():
     assert picture(decoder_mask(2, 3, CPU, attention_mask=real)) == ["01110", "01111"]
     assert picture(decoder_mask(2, 3, CPU, attention_mask=real, window=3)) == ["01110", "00111"]
     assert picture(decoder_mask(1, 4, CPU, attention_mask=real)) == ["01111"]
+
+
+def test_windows_hold_inside_packed_segments():
+    segments = torch.tensor([[1, 1, 1, 2, 2, 0]])
+    window = decoder_mask(6, 0, CPU, window=2)
+    assert picture(packed_mask(window, segments)) == ["100000", "110000", "011000", "000100", "000110", "000000"]
+    assert picture(packed_mask(None, segments)) == ["100000", "110000", "111000", "000100", "000110", "000000"]
 
 
 def test_which_layers_slide():

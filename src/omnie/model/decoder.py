@@ -12,7 +12,8 @@ from omnie.model.config import Architecture
 from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
 from omnie.model.norm import RmsNorm
 from omnie.model.rope import Turns, decoder_angles, rotate, turns
-from omnie.ops.attention import sdpa
+from omnie.ops.flashmask import ColumnMask
+from omnie.ops.flashmask.interface import attention
 
 Attend = Callable[..., tuple[Tensor, Tensor | None]]
 
@@ -44,7 +45,7 @@ class Decoder(nn.Module):
         x_BTD: Tensor,
         positions_BT3: Tensor,
         tokens: TokenGroups,
-        masks: dict[bool, Tensor | None],
+        masks: dict[bool, ColumnMask | None],
         cache: Cache | None = None,
         trace: RouterTrace | None = None,
         **kwargs: Any,
@@ -89,7 +90,7 @@ class DecoderLayer(nn.Module):
         x: Tensor,
         angles: Turns,
         tokens: TokenGroups,
-        mask: Tensor | None,
+        mask: ColumnMask | None,
         cache: Cache | None,
         trace: RouterTrace | None,
         **kwargs: Any,
@@ -109,7 +110,7 @@ class Attention(nn.Module):
         self.config, self.layer_idx, self.head_dim = config, layer, head
         self.num_key_value_groups = config.num_attention_heads // config.num_key_value_heads
         self.scaling = head**-0.5
-        self.attend: Attend = sdpa
+        self.attend: Attend = attention
         biased = config.attention_bias or config.use_bias
         self.q_proj = nn.Linear(hidden, config.num_attention_heads * head, bias=biased)
         self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=biased)
@@ -120,7 +121,7 @@ class Attention(nn.Module):
         self,
         x_BTD: Tensor,
         angles: Turns,
-        mask: Tensor | None,
+        mask: ColumnMask | None,
         cache: Cache | None,
         attend: Attend | None = None,
         **kwargs: Any,

@@ -1,7 +1,9 @@
-"""Attention masks of the decoder as dense boolean tensors (True: attend): causal, padding, sliding window."""
+"""Attention masks of the decoder as column intervals, O(T) memory: causal, padding, sliding window, packed rows."""
 
 import torch
 from torch import Tensor
+
+from omnie.ops.flashmask import ColumnMask, kinds
 
 
 def decoder_mask(
@@ -11,7 +13,7 @@ def decoder_mask(
     *,
     attention_mask: Tensor | None = None,
     window: int | None = None,
-) -> Tensor | None:
+) -> ColumnMask | None:
     """The mask of `queries` new tokens after `past` cached ones.
 
     Args:
@@ -19,24 +21,20 @@ def decoder_mask(
         window: Tokens that a sliding-window layer sees, the token itself included.
 
     Returns:
-        bool [B or 1, 1, queries, past + queries], or None when plain causal attention says the same. A row that may attend
-        to nothing (padding) attends to itself: its output is never read and its softmax stays finite.
+        [B or 1, 1, past + queries], or None when plain causal attention says the same. A row that may attend to nothing
+        (padding) gets zeros.
     """
     keys = past + queries
     real = attention_mask is not None and not bool(attention_mask.all())
     windowed = window is not None and keys > window
     if not real and not windowed and (past == 0 or queries == 1):
         return None
-    query, key = torch.arange(past, keys, device=device)[:, None], torch.arange(keys, device=device)
-    mask = (key <= query)[None]
-    if windowed:
-        mask = mask & (query - key < window)
-    if real:
-        mask = mask & attention_mask[:, None, :].bool()
-    return (mask | (key == query))[:, None]
+    mask = kinds.sliding_window(keys, window, device) if windowed else kinds.causal(keys, device)
+    mask = mask.rows(past, keys) if past else mask
+    return mask.with_padding(attention_mask) if real else mask
 
 
-def packed_mask(mask: Tensor | None, segment_ids_BT: Tensor) -> Tensor:
-    """A mask of whole packed rows, held within their segments: bool [B, 1, T, T]; None is plain causal attention."""
-    same = segment_ids_BT[:, None, :, None] == segment_ids_BT[:, None, None, :]
-    return same.tril() if mask is None else same & mask
+def packed_mask(mask: ColumnMask | None, segment_ids_BT: Tensor) -> ColumnMask:
+    """A mask of whole packed rows, held within their segments; None is plain causal attention."""
+    inside = kinds.packed(segment_ids_BT)
+    return inside if mask is None else inside & mask

@@ -16,6 +16,7 @@ from omnie.errors import OptionError
 from omnie.inputs import AUDIO, IMAGE, VIDEO
 from omnie.model.decoder import Decoder, DecoderLayer
 from omnie.model.experts import RouterTrace, TokenGroups
+from omnie.model.hub.attention import column_masks
 from omnie.model.hub.base import HubAttention, OmniePreTrainedModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
@@ -48,6 +49,7 @@ class OmnieModel(OmniePreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         mm_token_type_ids: Tensor | None = None,
+        moe_mm_token_type_ids: Tensor | None = None,
         segment_ids: Tensor | None = None,
         trace: RouterTrace | None = None,
         **kwargs: Any,
@@ -58,6 +60,7 @@ class OmnieModel(OmniePreTrainedModel):
             attention_mask: [B, past + T], or what the attention implementation takes.
             position_ids: [B, T, 3]; [B, T] and [3, B, T] are understood too. Absent: computed.
             mm_token_type_ids: Absent: read off the placeholders when media are given, else all text.
+            moe_mm_token_type_ids: Chooses the experts in place of `mm_token_type_ids`.
             segment_ids: Packed rows; excludes a cache and an attention mask.
             kwargs: The media tensors of `omnie/inputs.py`; the rest is passed on to attention.
         """
@@ -74,6 +77,7 @@ class OmnieModel(OmniePreTrainedModel):
         if cache is not None:
             remember(cache, position_ids, attention_mask)
         masks, attend = self._masks(x, attention_mask, segment_ids, cache)
+        types = types if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, attend=attend, **kwargs)
         return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)
@@ -132,6 +136,9 @@ class OmnieModel(OmniePreTrainedModel):
         self, x: Tensor, attention_mask: Any, segment_ids: Tensor | None, cache: Cache | None
     ) -> tuple[dict[bool, Any], SegmentAttention | None]:
         """What the global (False) and the sliding-window layers (True) attend to, and the attention of packed rows."""
+        columns = column_masks(self.config, x, attention_mask, segment_ids, cache)
+        if columns is not None:
+            return columns, None
         if segment_ids is not None:
             if cache is not None or attention_mask is not None or self.config.sliding_window is not None:
                 raise OptionError("packed rows take no cache, attention mask or sliding window", hint="pass use_cache=False")

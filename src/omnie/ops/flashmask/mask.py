@@ -37,6 +37,15 @@ class ColumnMask:
         return self.lts.shape[-1]
 
     @property
+    def shape(self) -> torch.Size:
+        """Of the dense mask that it stands for: [B, M, T, S]."""
+        return torch.Size((*self.lts.shape[:2], self.queries, self.keys))
+
+    @property
+    def ndim(self) -> int:
+        return 4
+
+    @property
     def device(self) -> torch.device:
         return self.lts.device
 
@@ -158,7 +167,7 @@ def _merged(pairs: list[tuple[Tensor, Tensor]], queries: int) -> ColumnMask:
         first = first[0], torch.where(joins, torch.maximum(first[1], end), first[1])
         longer = torch.where(extends, torch.maximum(second[1], end), second[1])
         second = torch.where(opens, start, second[0]), torch.where(opens, end, longer)
-    if bool(third.any()):
+    if len(pairs) > 2 and bool(third.any()):
         raise OptionError(
             "the masks cannot be united", value=f"key {int(third.nonzero()[0, -1])}", allowed="two hidden intervals"
         )
