@@ -36,16 +36,18 @@ def register() -> None:
     It loads torch and Transformers. Afterwards `AutoModelForCausalLM.from_pretrained(folder)`, `AutoProcessor`, `pipeline` and
     the rest take omnie's model folders.
     """
-    from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import AutoProcessor, AutoTokenizer
 
     from omnie import checkpoint
     from omnie.model import hub
-    from omnie.processor import OmnieProcessor
+    from omnie.processor.hf import OmnieTokenizer
+    from omnie.processor.processor import OmnieProcessor
 
     hub.register()
     hub.OmniePreTrainedModel.int8 = (checkpoint.SCALE, checkpoint.dequantised)
+    hub.OmnieForConditionalGeneration.processor_of = OmnieProcessor.from_pretrained
     AutoProcessor.register(hub.OmnieConfig, OmnieProcessor, exist_ok=True)
-    AutoTokenizer.register(hub.OmnieConfig, tokenizer_class=PreTrainedTokenizerFast, exist_ok=True)
+    AutoTokenizer.register(hub.OmnieConfig, tokenizer_class=OmnieTokenizer, exist_ok=True)
 
 
 def __getattr__(name: str) -> Any:

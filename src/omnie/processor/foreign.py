@@ -29,6 +29,31 @@ def messages(conversation: Sequence[Mapping[str, Any]]) -> list[Message]:
     return [_message(entry) for entry in conversation]
 
 
+def question(prompt: str, given: Mapping[str, Any]) -> Message:
+    """A user's turn: what is given, in the order of `GIVEN`, then the question.
+
+    Args:
+        given: Names of `GIVEN` -> one item or a list: texts as strings, else what `media` takes.
+    """
+    unknown = sorted(set(given) - set(GIVEN))
+    if unknown:
+        raise InputError("unknown kind of input", value=", ".join(unknown), allowed=", ".join(GIVEN))
+    parts = []
+    for name, kind in GIVEN.items():
+        value = given.get(name)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is not None:
+                parts.append(text(f"{item}\n") if kind == "text" else Part(kind, media(kind, item)))
+    return Message("user", (*parts, text(prompt)))
+
+
+GIVEN: dict[str, Kind] = {
+    "text": "text", "texts": "text", "image": "image", "images": "image", "table": "table", "tables": "table",
+    "document": "document", "documents": "document", "audio": "audio", "audios": "audio", "video": "video", "videos": "video",
+}  # fmt: skip
+"""Name of an input -> kind of its parts."""
+
+
 def media(kind: Kind, value: Any, *, fps: float | None = None) -> Any:
     """Anything that stands for a picture, a sound, a clip, a document or a table, as a media object of that kind.
 

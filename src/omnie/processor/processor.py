@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
+from transformers import BatchFeature, ProcessorMixin
 from transformers.processing_utils import MultiModalData
 from transformers.utils import cached_file
 
@@ -14,6 +14,7 @@ from omnie.messages import Kind
 from omnie.processor import foreign, image, tokens
 from omnie.processor.audio import mel_frames
 from omnie.processor.encode import Encoder, Layout, collate
+from omnie.processor.hf import HUB, OmnieTokenizer
 from omnie.processor.settings import FILE, OWN_KEYS, ProcessorSettings
 from omnie.processor.tokenizer import Backend, Tokenizer
 
@@ -31,14 +32,14 @@ class OmnieProcessor(ProcessorMixin):
     special tokens in it count. Text from users belongs into `apply_chat_template`, or through `omnie.processor.chat.escape`.
 
     Args:
-        tokenizer: A tokenizer of Transformers, made by `hf_tokenizer` or `from_pretrained`.
+        tokenizer: A tokenizer of Transformers, made by `OmnieTokenizer.of` or `from_pretrained`.
         settings: Fields of `ProcessorSettings`.
     """
 
     image_token, video_token, audio_token = tokens.IMAGE, tokens.VIDEO, tokens.AUDIO
     image_token_id, video_token_id, audio_token_id = (tokens.ID[name] for name in (tokens.IMAGE, tokens.VIDEO, tokens.AUDIO))
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, **settings: Any):
+    def __init__(self, tokenizer: OmnieTokenizer, **settings: Any):
         self.tokenizer = tokenizer
         self.chat_template = None  # the template is code: omnie.processor.chat
         for key in OWN_KEYS:
@@ -58,7 +59,7 @@ class OmnieProcessor(ProcessorMixin):
     def of(cls, encoder: Encoder) -> "OmnieProcessor":
         """The processor around an encoder's tokenizer and settings."""
         values = {key: value for key, value in encoder.settings.to_dict().items() if key not in OWN_KEYS}
-        return cls(hf_tokenizer(encoder.tokenizer, encoder.settings.context), **values)
+        return cls(OmnieTokenizer.of(encoder.tokenizer, encoder.settings), **values)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "OmnieProcessor":
@@ -67,7 +68,8 @@ class OmnieProcessor(ProcessorMixin):
         Keyword arguments that `ProcessorSettings` knows replace what the folder says.
         """
         changes = {key: kwargs.pop(key) for key in ProcessorSettings.__dataclass_fields__ if key in kwargs}
-        found = [cached_file(str(pretrained_model_name_or_path), name, **_hub(kwargs)) for name in ("tokenizer.json", FILE)]
+        where = {name: kwargs[name] for name in HUB if kwargs.get(name) is not None}
+        found = [cached_file(str(pretrained_model_name_or_path), name, **where) for name in ("tokenizer.json", FILE)]
         if None in found:
             raise CheckpointError("processor files are missing", value=pretrained_model_name_or_path)
         settings = ProcessorSettings.load(found[1]).to_dict() | changes
@@ -150,6 +152,18 @@ class OmnieProcessor(ProcessorMixin):
         batch = self._batch(rows, return_tensors, extra | ({"labels"} if return_labels else set()))
         return batch if return_dict else batch["input_ids"]
 
+    def question(
+        self, prompt: str | Sequence[str], multimodal_input: Mapping[str, Any] | None = None, return_tensors: str | None = "pt"
+    ) -> BatchFeature:
+        """One user's question (or several) about the same texts, pictures, tables, sounds and clips, ready for `generate`.
+
+        Args:
+            multimodal_input: One item or a list under each of "text", "images", "tables", "documents", "audio", "video".
+        """
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        rows = [self.encoder.encode([foreign.question(one, multimodal_input or {})]) for one in prompts]
+        return self._batch(rows, return_tensors)
+
     def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int, **_: Any) -> str:
         """The run of placeholders of one image of a batch."""
         return self.image_token * inputs.image_tokens(image_inputs["image_grid_thw"][image_idx])
@@ -199,20 +213,6 @@ class OmnieProcessor(ProcessorMixin):
         )
 
 
-def hf_tokenizer(tokenizer: Tokenizer, context: int) -> PreTrainedTokenizerFast:
-    """The tokenizer as Transformers knows tokenizers. It takes rendered strings: special tokens in a text count."""
-    backend = Backend.from_str(tokenizer.backend.to_str())
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=tokens.BEGIN,
-        eos_token=tokens.END,
-        pad_token=tokens.PAD,
-        padding_side="left",
-        model_max_length=context,
-        clean_up_tokenization_spaces=False,
-    )
-
-
 ACCEPTED: dict[str, tuple[Any, ...]] = {
     "padding": (True, False, "longest", None),
     "padding_side": ("left", None),
@@ -249,8 +249,3 @@ def _flat(kind: Kind, value: Any, fps: float | None) -> Iterator[Any]:
         return
     for item in value:
         yield from _flat(kind, item, fps)
-
-
-def _hub(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    known = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-    return {name: kwargs[name] for name in known if kwargs.get(name) is not None}

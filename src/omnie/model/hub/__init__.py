@@ -1,8 +1,8 @@
 """The Transformers face of the model: `from_pretrained`, `generate`, `Trainer`, the Auto classes. No layer is defined here.
 
 The modules and the names of the weights are those of `omni.py`. Whole to part: `generation.py` (the model with its head),
-`body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py` (what both share), `stored.py`
-(what comes out of files), `quantizer.py` (4 bits), `config.py`.
+`prompt.py` (questions in words), `body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py`
+(what both share), `stored.py` (what comes out of files), `quantizer.py` (4 bits), `config.py`.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
@@ -11,8 +11,8 @@ from omnie.model.hub.base import OmniePreTrainedModel
 from omnie.model.hub.body import OmnieModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.generation import OmnieForConditionalGeneration
-from omnie.model.hub.quantizer import Int4Config
-from omnie.model.hub.quantizer import register as register_quantizer
+from omnie.model.hub.weights import Int4Config
+from omnie.model.hub.weights import register as register_quantizer
 
 __all__ = ["Int4Config", "OmnieConfig", "OmnieForConditionalGeneration", "OmnieModel", "OmniePreTrainedModel", "register"]
 

@@ -14,8 +14,7 @@ from omnie.inputs import AUDIO, IMAGE, VIDEO, image_tokens, video_tokens
 from omnie.model.decoder import RmsNorm
 from omnie.model.experts import Router
 from omnie.model.hub.config import OmnieConfig
-from omnie.model.hub.quantizer import Int4Config, compute_in
-from omnie.model.hub.stored import Checkpoint, Weights
+from omnie.model.hub.weights import Checkpoint, Int4Config, Weights, compute_in
 from omnie.model.omni import initialise, present
 from omnie.ops.attention import reference
 

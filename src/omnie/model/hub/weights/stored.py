@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from omnie.errors import CheckpointError
-from omnie.model.hub.quantizer import Int4Quantizer
+from omnie.model.hub.weights.quantizer import Int4Quantizer
 from omnie.model.int4 import FLOATS, check, is_tied, matrices, parts
 from omnie.model.int4.plan import HEAD
 from omnie.ops.int4_linear import PARTS, pack
