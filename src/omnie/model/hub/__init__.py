@@ -2,11 +2,12 @@
 
 The modules and the names of the weights are those of `omni.py`. Whole to part: `generation.py` (the model with its head),
 `prompt.py` (questions in words), `body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py`
-(what both share), `stored.py` (what comes out of files), `quantizer.py` (4 bits), `config.py`.
+(what both share), `weights/` (what comes out of files: int8, 4 bits), `attention.py` (FlashMask), `config.py`.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
 
+from omnie.model.hub.attention import register as register_attention
 from omnie.model.hub.base import OmniePreTrainedModel
 from omnie.model.hub.body import OmnieModel
 from omnie.model.hub.config import OmnieConfig
@@ -20,6 +21,7 @@ __all__ = ["Int4Config", "OmnieConfig", "OmnieForConditionalGeneration", "OmnieM
 def register() -> None:
     """Makes the Auto classes know the model; may be called any number of times."""
     register_quantizer()
+    register_attention()
     AutoConfig.register(OmnieConfig.model_type, OmnieConfig, exist_ok=True)
     AutoModel.register(OmnieConfig, OmnieModel, exist_ok=True)
     for face in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, GenerationMixin
+from transformers import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
@@ -16,10 +16,11 @@ from omnie.model.hub.body import OmnieModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, repeated
 from omnie.model.hub.positions import three_axes
+from omnie.model.hub.prompt import PromptGenerationMixin
 from omnie.model.omni import Omni
 
 
-class OmnieForConditionalGeneration(OmniePreTrainedModel, GenerationMixin):
+class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin):
     """The whole model, with the weights' names of `omni.Omni`."""
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
