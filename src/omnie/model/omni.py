@@ -135,6 +135,7 @@ class Omni(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.language_model.embed_tokens.weight
+            self.lm_head.init_std = self.model.language_model.embed_tokens.init_std  # one matrix, which the head draws last
         self.apply(lambda module: initialise(module, config.initializer_range))
 
     def forward(

@@ -91,6 +91,11 @@ class Tokenizer:
     def __len__(self) -> int:
         return len(self._bytes)
 
+    @property
+    def texts(self) -> Sequence[bytes]:
+        """The bytes of every id; of a special token, its name's."""
+        return self._bytes
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text; never a special id, whatever the text says.
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +13,10 @@ from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
+from omnie.processor import Tokenizer
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
+from omnie.train.letters import Letters, spell
 from omnie.train.losses import AlignmentHeads
 from omnie.train.source import BUILT_IN
 
@@ -39,8 +42,15 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tupl
         _take_encoders(model, config.encoders_from)
     if (folder := config.init or config.encoders_from) and (folder / ALIGNMENT).exists():
         heads.load_state_dict(load_file(folder / ALIGNMENT))
+        if config.encoders_from and config.letters:
+            spell(model, Letters(texts(config), heads, torch.device("cpu")))
     model.model.language_model.gradient_checkpointing = config.checkpointing
     return cast(model, dtype).to(device).train(), heads.to(device, dtype)
+
+
+def texts(config: TrainConfig) -> Sequence[bytes]:
+    """The bytes of every token of the run's vocabulary."""
+    return Tokenizer.load(config.processor or BUILT_IN).texts
 
 
 def _take_encoders(model: Omni, folder: Path) -> None:

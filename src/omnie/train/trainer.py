@@ -20,10 +20,11 @@ from omnie.ops.precision import fast_dtype
 from omnie.train import state
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.feed import Step, to_device
+from omnie.train.letters import Letters
 from omnie.train.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.log import RunLog
 from omnie.train.losses import cross_entropy
-from omnie.train.model import build, export
+from omnie.train.model import build, export, texts
 from omnie.train.optimizer import Optimizer, OptimizerSettings
 from omnie.train.process import prepare
 from omnie.train.routers import RouterSettings, correct_biases, imbalance, router_loss
@@ -98,6 +99,7 @@ class Trainer:
         self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
         self.model, self.heads = build(config, self.device, self.dtype)
+        self.letters = Letters(texts(config), self.heads, self.device) if config.letters else None
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
         rates = OptimizerSettings(
@@ -187,6 +189,10 @@ class Trainer:
             prompt = F.cross_entropy(F.linear(hidden_ND, self.model.lm_head.weight).float(), step.prompt.labels)
             self.meter.add("prompt", prompt.detach())
             total = total + self.config.prompt * prompt
+        if self.letters:
+            spelt = self.letters.loss(self.model.lm_head.weight)
+            self.meter.add("letters", spelt.detach())
+            total = total + self.config.letters * spelt
         for name in step.alignments if self.config.alignment else ():
             total = total + self.config.alignment * rate * self._alignment(name, output.media[name].tokens, step)
         self.meter.trace = trace
