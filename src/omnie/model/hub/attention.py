@@ -1,9 +1,10 @@
 """FlashMask as "flashmask" in Transformers' attention interface, for our model and for Transformers' own classes."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, Cache
+from transformers import AttentionInterface, AttentionMaskInterface, Cache, modeling_utils
 
 from omnie.errors import OptionError
 from omnie.model.hub.config import OmnieConfig
@@ -15,9 +16,24 @@ NAME = "flashmask"
 
 
 def register() -> None:
-    """Makes `attn_implementation="flashmask"` known; may be called any number of times."""
+    """Makes `attn_implementation="flashmask"` known; may be called any number of times.
+
+    Transformers takes every name with "flash" in it for the FlashAttention package or a kernel from the hub, and wants to
+    import that before it looks at what is registered: for this name there is nothing to import. The same belief makes its
+    vision encoders pass the lengths of packed pictures (`cu_seq_lens_q`), which `interface.attention` understands.
+    """
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, mask_of)
+    if not getattr(modeling_utils.lazy_import_flash_attention, "knows_flashmask", False):
+        modeling_utils.lazy_import_flash_attention = _import_unless_ours(modeling_utils.lazy_import_flash_attention)
+
+
+def _import_unless_ours(load: Callable[..., Any]) -> Callable[..., Any]:
+    def lazy_import_flash_attention(implementation: str | None, *args: Any, **kwargs: Any) -> Any:
+        return None if implementation == NAME else load(implementation, *args, **kwargs)
+
+    lazy_import_flash_attention.knows_flashmask = True  # type: ignore[attr-defined]
+    return lazy_import_flash_attention
 
 
 def column_masks(

@@ -33,12 +33,14 @@ def attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     is_causal: bool | None = None,
+    cu_seq_lens_q: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """[B, T, N, H] from q [B, N, T, H] and k, v [B, G, S, H]; the weights are not formed.
 
     Args:
         attention_mask: None: causal (or nothing hidden, as `is_causal` or else the module says).
+        cu_seq_lens_q: Without a mask: where sequences packed into one row end, after a leading 0.
 
     Raises:
         OptionError: the mask is a dense tensor, or dropout is asked for.
@@ -52,6 +54,9 @@ def attention(
             allowed="an omnie.ops.flashmask.ColumnMask, or padding [B, S] given to the model",
         )
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    if attention_mask is None and cu_seq_lens_q is not None:
+        lengths = cu_seq_lens_q.diff().tolist()
+        attention_mask = (kinds.causal_document if causal else kinds.document)(lengths, query.device)
     if attention_mask is None and (not causal or query.shape[2] in (1, key.shape[2])):
         return sdpa(module, query, key, value, None, scaling=_scale(query, scaling), is_causal=causal)
     mask = column_mask(attention_mask, query, key, causal)
