@@ -141,7 +141,7 @@ def test_pipeline(folder, tokenizer):
 
 @pytest.mark.slow
 def test_fine_tuning(model, folder, tokenizer, tmp_path):
-    """Transformers has renamed `evaluation_strategy` and takes `fp16` on GPUs only; all else is the article's."""
+    """Transformers calls `evaluation_strategy` `eval_strategy` now; the last four arguments are the test's own."""
     pytest.importorskip("accelerate", reason="Trainer needs accelerate")
     model = AutoModelForCausalLM.from_pretrained(folder)
     sentences = ["Der Blutdruck beträgt 120 zu 80.", "Die Temperatur beträgt 38 Grad."] * 8
@@ -156,6 +156,7 @@ def test_fine_tuning(model, folder, tokenizer, tmp_path):
         logging_steps=50,
         save_strategy="epoch",
         eval_strategy="epoch",
+        fp16=True,
         use_cpu=True,
         report_to=[],
         disable_tqdm=True,
