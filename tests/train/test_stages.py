@@ -40,10 +40,10 @@ def test_a_fresh_decoder_copies_before_it_has_learned_anything() -> None:
     torch.manual_seed(0)
     model = Omni(architecture.architecture("nano")).eval()
     first, second = copy_loss(model)
-    assert abs(first - second) < 0.1
+    assert abs(first - second) < 0.5
     circuits.install(model)
     first, second = copy_loss(model)
-    assert second < first - 0.5
+    assert second < first - 2.0
 
 
 def test_a_decoder_without_attention_biases_stays_as_it_is() -> None:
