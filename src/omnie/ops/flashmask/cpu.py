@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,11 +107,17 @@ def steps(mask: ColumnMask | None, queries: int, keys: int, repeat: int) -> Iter
             yield Step(first, last, [(0, keys)], [], None)
             continue
         empty, full = tiles.row(first, last)
-        if (~empty & ~full).any() and (~empty).sum() * COLUMNS <= SHORT:
-            full = full & False
-        mixed = tiles.runs(~empty & ~full)
-        hidden = torch.cat([mask.hidden(first, last, *run)[0, 0] for run in mixed], 1) if mixed else None
-        yield Step(first, last, tiles.runs(full), mixed, hidden)
+        yield step_of(mask, tiles, (first, last), ~empty, full)
+
+
+def step_of(mask: ColumnMask, tiles: TileBounds, rows: tuple[int, int], chosen: np.ndarray, full: np.ndarray) -> Step:
+    """The step of a block of rows over the chosen blocks of columns [C]."""
+    mixed = chosen & ~full
+    if mixed.any() and chosen.sum() * tiles.width <= SHORT:
+        mixed = chosen
+    runs = tiles.runs(mixed)
+    hidden = torch.cat([mask.hidden(*rows, *run)[0, 0] for run in runs], 1) if runs else None
+    return Step(*rows, tiles.runs(chosen & ~mixed), runs, hidden)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, step: Step, scaling: float) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,267 @@
+"""Attention without the tiles whose weight is provably (`certified`) or apparently (`fast`) small; it says what it left out.
+
+**Theorem.** Let a row see the keys A with scores s_j, of which D are left out, and let eps = sum_D e^(s_j) / sum_A e^(s_j) be
+the dropped mass. With o the softmax average of the values over A, and o' that over A - D:
+
+    |o - o'|  <=  2 eps max_A |v_j|,     and     eps  <=  B / (B + K)   for every B >= sum_D e^(s_j) and K <= sum_(A-D) e^(s_j).
+
+*Proof.* o = (1 - eps) o' + eps o_D with o_D the average over D, so |o - o'| = eps |o_D - o'|, and averages are no longer than
+the longest value. eps = d / (d + k) with the two sums d <= B and k >= K grows with d and falls with k.
+
+K is the log-sum-exp of what was computed: it only grows while a row is worked on. B adds up, page by page, n e^u with n keys
+and u either the bound of `pages.py` (the page's scores are never formed) or the largest score measured (its values are never
+read, as in BLASST). `certified(eps)` drops pages, the lightest first, while B <= eps K for *every* row of the
+tile, half of eps for either kind; so no row is ever over its budget and none has to be done again. `fast(budget)` keeps the
+given share of pages by their apparent weight; its B may be anything, and is reported all the same.
+
+One tile is the ROWS / R queries of one key-value head's R query heads, times one page of keys. Always computed: the first SINKS
+keys, the WINDOW keys before each query, and in a prefill everything that the last TAIL queries see (they choose the answer).
+No gradient: training attends exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnie.ops.flashmask import cpu
+from omnie.ops.flashmask.mask import ColumnMask
+from omnie.ops.flashmask.pages import PAGE, KeyPages
+from omnie.ops.flashmask.tiles import TileBounds
+from omnie.ops.levels import Level
+
+SINKS, WINDOW, TAIL = 64, 256, 64
+CHUNK = 64
+"""Pages whose scores are formed at once."""
+MARGIN = 1 - 2e-3
+"""Of a budget that is used: its sums are rounded too."""
+
+
+@dataclass
+class Stats:
+    """What dynamic attention did, added up over calls.
+
+    Attributes:
+        tiles: Tiles that the mask does not empty. `kept`: computed whole. `scored`: only their scores were formed.
+        flops, exact: Spent (bounds included), and what exact attention would have spent.
+        worst: The largest row's bound on its dropped mass.
+        bound: [B, N, T] the bound of each row of the last call.
+    """
+
+    tiles: int = 0
+    kept: int = 0
+    scored: int = 0
+    flops: int = 0
+    exact: int = 0
+    worst: float = 0.0
+    bound: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def kept_share(self) -> float:
+        return self.kept / self.tiles if self.tiles else 1.0
+
+    @property
+    def saved(self) -> float:
+        """Share of exact attention's FLOPs that were not spent."""
+        return 1 - self.flops / self.exact if self.exact else 0.0
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: ColumnMask | None,
+    scaling: float,
+    level: Level,
+    *,
+    pages: KeyPages | None = None,
+    stats: Stats | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As `reference.attention`, with fewer tiles; without gradients.
+
+    Args:
+        pages: Summaries of k, if a caller keeps them from step to step.
+        stats: Is added to.
+
+    Returns:
+        Output, and the log-sum-exp over the keys that were computed.
+    """
+    stats = Stats() if stats is None else stats
+    pages = KeyPages.of(k) if pages is None else pages
+    wide = torch.promote_types(q.dtype, torch.float32)
+    repeat, groups = q.shape[1] // k.shape[1], k.shape[1]
+    out, lse = torch.empty_like(q), q.new_empty(q.shape[:3], dtype=wide)
+    stats.bound = torch.zeros_like(lse)
+    whole = mask if mask is not None else _nothing_hidden(q.shape[2], k.shape[2])
+    with torch.no_grad():
+        for b in range(q.shape[0]):
+            for g in range(groups):
+                heads = slice(g * repeat, (g + 1) * repeat)
+                keys = k[b : b + 1, g : g + 1].to(wide), v[b : b + 1, g : g + 1].to(wide)
+                part = whole.part(b, g)
+                tiles, height = TileBounds.of(part, PAGE), max(cpu.ROWS // repeat, cpu.LEAST)
+                for first in range(0, q.shape[2], height):
+                    last = min(first + height, q.shape[2])
+                    tile = RowTile(q[b, heads, first:last].to(wide), *keys, part, tiles, (first, last), scaling, stats)
+                    tile.run(level, pages, b, g)
+                    out[b, heads, first:last] = tile.out.view(repeat, last - first, -1).to(q.dtype)
+                    lse[b, heads, first:last] = tile.lse.view(repeat, -1)
+                    stats.bound[b, heads, first:last] = tile.bound().view(repeat, -1)
+    stats.worst = max(stats.worst, float(stats.bound.max()))
+    return out, lse
+
+
+def _nothing_hidden(queries: int, keys: int) -> ColumnMask:
+    zero = torch.zeros(1, 1, keys, dtype=torch.int32)
+    return ColumnMask(zero + queries, zero + queries, zero, zero, queries)
+
+
+class RowTile:
+    """The queries of one tile and what has been computed for them so far.
+
+    Attributes:
+        out, lse: [rows, H] and [rows] over the pages computed so far.
+        dropped: [rows] log of B.
+    """
+
+    def __init__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: ColumnMask,
+        tiles: TileBounds,
+        rows: tuple[int, int],
+        scaling: float,
+        stats: Stats,
+    ):
+        self.q, self.k, self.v = q.flatten(0, 1), k, v
+        self.mask, self.tiles, self.rows, self.scaling, self.stats = mask, tiles, rows, scaling, stats
+        self.lse = self.q.new_full(self.q.shape[:1], -torch.inf)
+        self.out, self.dropped = torch.zeros_like(self.q), self.lse
+        empty, self.full = tiles.row(*rows)
+        self.seen = ~empty
+        self.cost = 2 * self.q.numel() * PAGE
+        stats.tiles += int(self.seen.sum())
+        stats.exact += 2 * self.cost * int(self.seen.sum())
+
+    def run(self, level: Level, pages: KeyPages, batch: int, group: int) -> None:
+        """Computes what the level asks for."""
+        always = self._always()
+        rest = np.flatnonzero(self.seen & ~always)
+        if level.name == "exact" or not len(rest):
+            return self.add(self.seen)
+        bound, centre = pages.bounds(self.q, batch, group, self.scaling)
+        sizes = pages.sizes().to(bound).log()
+        weight = (bound + sizes)[:, rest].nan_to_num(torch.inf, torch.inf, -torch.inf)
+        self.stats.flops += 6 * self.q.numel() * pages.count
+        if level.name == "certified":
+            self.add(self.seen & always)
+            self._certified(rest, weight, level.value)
+        else:
+            apparent = torch.maximum((centre + sizes)[:, rest], weight - APART)
+            self._fast(always, rest, weight, apparent, level.value)
+
+    def _always(self) -> np.ndarray:
+        """Pages that are computed whatever they weigh, bool [P]."""
+        page = np.arange(len(self.seen))
+        offset = self.tiles.keys - self.mask.queries  # a query's own key, when the last query belongs to the last key
+        first, last = self.rows[0] + offset - WINDOW, self.rows[1] + offset
+        near = ((page + 1) * PAGE > first) & (page * PAGE < last)
+        tail = self.mask.queries > 1 and self.rows[1] > self.mask.queries - TAIL
+        return near | (page * PAGE < SINKS) | tail
+
+    def add(self, chosen: np.ndarray) -> None:
+        """Computes the chosen pages with the fused kernel."""
+        if chosen.any():
+            step = cpu.step_of(self.mask, self.tiles, self.rows, chosen, self.full)
+            y, lse = cpu.attend(self.q[None, None], self.k, self.v, step, self.scaling)
+            self._join(y[0, 0], lse[0, 0])
+            self.stats.kept += int(chosen.sum())
+            self.stats.flops += 2 * self.cost * int(chosen.sum())
+
+    def _join(self, y: Tensor, lse: Tensor) -> None:
+        self.out, self.lse = cpu.join(self.out, self.lse, y, lse)
+
+    def _certified(self, rest: np.ndarray, weight: Tensor, eps: float) -> None:
+        """Heaviest pages first, twice as many every time; in between the bounds are looked at again, because K has grown."""
+        take = CHUNK
+        while len(rest):
+            left = torch.from_numpy(self._drop(weight, eps / 2))
+            rest, weight = rest[left.numpy()], weight[:, left]
+            order = (weight - self.lse[:, None]).amax(0).argsort(descending=True)
+            for chunk in order[:take].split(CHUNK):
+                self._measured(np.sort(rest[chunk.numpy()]), eps)
+            rest, weight, take = rest[order[take:].numpy()], weight[:, order[take:]], 2 * take
+
+    def _drop(self, weight: Tensor, eps: float) -> np.ndarray:
+        """Drops the lightest columns of log weights [rows, n] while every row's B stays within eps K; gives the rest's."""
+        share = (weight - self.lse[:, None]).exp().nan_to_num(torch.inf, torch.inf)
+        order = share.amax(0).argsort()
+        spent = (self.dropped - self.lse).exp().nan_to_num(0.0, torch.inf)
+        within = (share[:, order].cumsum(1) + spent[:, None] <= eps * MARGIN).all(0)
+        count = int(within.long().cumprod(0).sum())
+        if count:
+            self.dropped = torch.logaddexp(self.dropped, weight[:, order[:count]].logsumexp(1))
+        return order[count:].sort().values.numpy()
+
+    def _measured(self, pages: np.ndarray, eps: float) -> None:
+        """Forms the scores of some pages; reads the values only of those whose largest score cannot be dropped."""
+        if not len(pages):
+            return
+        runs = self.tiles.runs(np.isin(np.arange(len(self.seen)), pages))
+        keys, values = (cpu.gather(x, runs)[0, 0] for x in (self.k, self.v))
+        scores = (self.q @ keys.T).mul_(self.scaling)
+        if not self.full[pages].all():
+            hidden = torch.cat([self.mask.hidden(*self.rows, *run)[0, 0] for run in runs], 1)
+            scores.masked_fill_(hidden.repeat(len(self.q) // len(hidden), 1), -torch.inf)
+        missing = -len(keys) % PAGE
+        if missing:
+            scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
+            values = torch.nn.functional.pad(values, (0, 0, 0, missing))
+        by_page = scores.unflatten(1, (-1, PAGE))
+        left = self._drop(by_page.amax(2) + float(np.log(PAGE)), eps)
+        self.stats.kept, self.stats.scored = self.stats.kept + len(left), self.stats.scored + len(pages) - len(left)
+        self.stats.flops += self.cost * (len(pages) + len(left))
+        if len(left):
+            index = torch.from_numpy(left)
+            if len(left) < len(pages):
+                scores, values = by_page[:, index].flatten(1), values.unflatten(0, (-1, PAGE))[index].flatten(0, 1)
+            self._join(*_softmax(scores, values))
+
+    def _fast(self, always: np.ndarray, rest: np.ndarray, weight: Tensor, apparent: Tensor, budget: float) -> None:
+        """The pages that look heaviest, as many as the budget has left."""
+        count = max(0, int(np.ceil(budget * self.seen.sum())) - int((self.seen & always).sum()))
+        score = apparent.nan_to_num(torch.inf, torch.inf, -torch.inf).softmax(1).nan_to_num(1.0).mean(0)
+        order = score.argsort(descending=True)
+        chosen = self.seen & always
+        chosen[rest[order[:count].numpy()]] = True
+        self.add(chosen)
+        if count < len(rest):
+            self.dropped = weight[:, order[count:]].logsumexp(1)
+
+    def bound(self) -> Tensor:
+        """B / (B + K) of each row."""
+        return (
+            (self.dropped - torch.logaddexp(self.dropped, self.lse))
+            .exp()
+            .nan_to_num(0.0)
+            .masked_fill(self.dropped == torch.inf, 1.0)
+        )
+
+
+APART = 4.0
+"""A page's largest score may lie far above its centre's (a needle): its bound, less so many nats, counts too."""
+
+
+def _softmax(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp of formed scores; they are overwritten."""
+    top = scores.amax(1, keepdim=True)
+    weights = scores.sub_(top.masked_fill(top == -torch.inf, 0.0)).exp_()
+    total = weights.sum(1, keepdim=True)
+    return (weights @ values) / total.masked_fill(total == 0, 1.0), (total.log() + top.masked_fill(top == -torch.inf, 0.0))[
+        :, 0
+    ]

@@ -1,0 +1,254 @@
+"""Dynamic attention: what it drops is at most what it says, for whatever queries and keys; what must be kept is kept."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from laws import assert_close
+from omnie.errors import OptionError
+from omnie.ops.flashmask import ColumnMask, attention, cpu, dynamic, kinds
+from omnie.ops.flashmask.pages import PAGE, KeyPages
+from omnie.ops.levels import EXACT, Level
+
+ROUNDING = 2e-5
+"""What float32 may add to a dropped mass: log-sum-exps of a few hundred keys differ in the last digits."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_tiles():
+    """So few rows a tile, and so little that is always kept, that a few hundred keys give many decisions."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"WINDOW": 40, "TAIL": 8, "CHUNK": 2}.items():
+            patch.setattr(dynamic, name, value)
+        for name, value in {"ROWS": 64, "LEAST": 16, "SHORT": 128}.items():
+            patch.setattr(cpu, name, value)
+        yield
+
+
+def heavy_tails(q, k):
+    return q * torch.randn(q.shape[:-1] + (1,)).exp(), k * (1.5 * torch.randn(k.shape[:-1] + (1,))).exp()
+
+
+def one_needle(q, k):
+    """All queries look for one key that stands alone among opposite ones."""
+    direction = torch.nn.functional.normalize(torch.randn(k.shape[-1]), dim=0)
+    k = 0.1 * k - 3 * direction
+    k[:, :, k.shape[2] // 3] = 30 * direction
+    return q * 0.1 + 3 * direction, k
+
+
+def clusters(q, k):
+    """Pages that point in directions of their own, and queries that follow one of them."""
+    pages = torch.randn(-(-k.shape[2] // PAGE), k.shape[-1])
+    k = 0.2 * k + 3 * pages.repeat_interleave(PAGE, 0)[: k.shape[2]]
+    return 3 * pages[torch.randint(0, len(pages), q.shape[:3])] + 0.2 * q, k
+
+
+def sparse(q, k):
+    """One coordinate counts: the box bound is tight, the ball is not."""
+    return q * (torch.arange(q.shape[-1]) == 1) * 8, k * 4
+
+
+CASES = {
+    "normal": lambda q, k: (q, k),
+    "sharp": lambda q, k: (6 * q, k),
+    "heavy tails": heavy_tails,
+    "one needle": one_needle,
+    "flat rows": lambda q, k: (q * 0, k),
+    "equal scores": lambda q, k: (q, k[:, :, :1].expand_as(k).clone()),
+    "clusters": clusters,
+    "sparse": sparse,
+    "huge": lambda q, k: (1e4 * q, 1e4 * k),
+    "tiny": lambda q, k: (1e-20 * q, 1e-20 * k),
+}
+
+
+def tensors(case: str, seed: int, queries: int, keys: int, heads=(4, 2), size=16) -> list[torch.Tensor]:
+    torch.manual_seed(seed)
+    q, k, v = (torch.randn(1, n, t, size) for n, t in zip((heads[0], heads[1], heads[1]), (queries, keys, keys)))
+    return [*CASES[case](q, k), v]
+
+
+def masks(name: str, queries: int, keys: int) -> ColumnMask | None:
+    if name == "none":
+        return None
+    document = kinds.causal_document([keys // 3, keys - keys // 3]) if name == "document" else kinds.causal(keys)
+    return document.rows(keys - queries, keys)
+
+
+def exact_in_double(q, k, v, mask, scaling):
+    """Scores, log-sum-exp and output in float64."""
+    q, k, v = (x.double() for x in (q, k, v))
+    out, lse = attention(q, k, v, mask, scaling=scaling, backend="reference", return_lse=True)
+    return out, lse
+
+
+def check(q, k, v, mask, level: Level, scaling: float = 0.25) -> dynamic.Stats:
+    """The bound of every row holds, for the mass and for the output; certified rows stay within eps."""
+    stats = dynamic.Stats()
+    out, lse = dynamic.attention(q, k, v, mask, scaling, level, stats=stats)
+    want, want_lse = exact_in_double(q, k, v, mask, scaling)
+    blind = want_lse == -torch.inf
+    dropped = (1 - (lse.double() - want_lse).exp()).masked_fill(blind, 0.0)
+    largest = float(want_lse[~blind].abs().max()) if not blind.all() else 0.0
+    slack = ROUNDING + 1e-6 * largest  # float32's last digit of a log-sum-exp
+    assert (dropped <= stats.bound + slack).all(), float((dropped - stats.bound).max())
+    if level.name == "certified":
+        assert stats.worst <= level.value
+    longest = v.norm(dim=-1).amax(-1).repeat_interleave(q.shape[1] // v.shape[1], 1)[..., None].double()
+    error = (out.double() - want).norm(dim=-1)
+    assert (error <= (2 * stats.bound + 4 * slack) * longest + 1e-5).all()
+    assert 0 <= stats.kept <= stats.tiles and stats.kept + stats.scored <= stats.tiles
+    return stats
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    case=st.sampled_from(sorted(CASES)),
+    seed=st.integers(0, 10_000),
+    queries=st.sampled_from([1, 16, 47, 300]),
+    extra=st.integers(3, 350),
+    mask=st.sampled_from(["none", "causal", "document"]),
+    level=st.sampled_from(["certified:1e-4", "certified:1e-2", "certified:0.5", "fast:0.1", "fast:0.6", "exact"]),
+)
+def test_no_row_loses_more_than_its_bound(case, seed, queries, extra, mask, level):
+    q, k, v = tensors(case, seed, queries, queries + extra)
+    check(q, k, v, masks(mask, queries, queries + extra), Level.parse(level))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_page_bounds_hold_for_any_numbers(data):
+    """Hypothesis chooses the numbers themselves, extremes included."""
+    number = st.floats(-1e6, 1e6, width=32)
+    k = torch.tensor(data.draw(st.lists(st.lists(number, min_size=4, max_size=4), min_size=1, max_size=70)))
+    q = torch.tensor(data.draw(st.lists(st.lists(number, min_size=4, max_size=4), min_size=1, max_size=3)))
+    bound, _ = KeyPages.of(k[None, None]).bounds(q, 0, 0, 1.0)
+    scores = q.double() @ k.double().T
+    for page in range(bound.shape[1]):
+        assert (scores[:, page * PAGE : (page + 1) * PAGE].amax(1) <= bound[:, page].double()).all()
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("level", ["certified:1e-3", "exact"])
+def test_infinite_keys_are_never_dropped(value, level):
+    """What exact attention makes of them (an undefined row, as a rule) is not hidden by a bound."""
+    q, k, v = tensors("clusters", 0, 64, 512)
+    k[0, 0, 130, 3] = value
+    mask = masks("causal", 64, 512)
+    out, _ = dynamic.attention(q, k, v, mask, 0.25, Level.parse(level))
+    want = attention(q, k, v, mask, scaling=0.25, backend="reference")
+    assert torch.equal(out.isfinite(), want.isfinite()) or value == -math.inf
+    rows = want.isfinite().all(-1) & out.isfinite().all(-1)
+    assert ((out - want).norm(dim=-1)[rows] < 2 * 1e-3 * v.norm(dim=-1).max() + 1e-4).all()
+
+
+def test_large_finite_scores_of_both_signs():
+    q, k, v = tensors("normal", 3, 200, 500)
+    check(q * 1e3, k * 1e3, v, masks("causal", 200, 500), Level("certified", 1e-3))
+
+
+def test_a_needle_is_found_and_the_rest_dropped():
+    """128 pages, one key that counts: certified keeps its page and drops nearly all others, and so does fast."""
+    q, k, v = tensors("one needle", 0, 256, 128 * PAGE, heads=(2, 1))
+    mask = masks("causal", 256, 128 * PAGE)
+    for level in ("certified:1e-3", "fast:0.05"):
+        stats = check(q, k, v, mask, Level.parse(level))
+        assert stats.worst < 1e-3 and stats.saved > 0.7, level
+
+
+def test_flat_rows_are_computed_whole():
+    """Every key weighs the same: nothing can be certified away beyond eps itself."""
+    q, k, v = tensors("flat rows", 0, 128, 1024)
+    stats = check(q, k, v, masks("causal", 128, 1024), Level("certified", 1e-3))
+    assert stats.kept == stats.tiles
+    assert stats.saved <= 0
+
+
+def test_sinks_the_window_and_the_last_queries_are_always_kept():
+    """Keys chosen so that everything else is dropped; the values say which keys were read."""
+    keys, queries = 1024, 128
+    q = torch.ones(1, 1, queries, 16)
+    k = torch.full((1, 1, keys, 16), -50.0)
+    k[:, :, keys // 2] = 50.0  # in a page of its own: everything but its page can be dropped
+    v = torch.eye(keys)[None, None, :, :].clone()
+    scaling, mask = 0.25, masks("causal", queries, keys)
+    seen = {}
+    for start in range(0, keys, 256):  # heads hold 256 values at most, so the identity comes in pieces
+        piece = v[..., start : start + 256]
+        k_wide = torch.nn.functional.pad(k, (0, 240))
+        q_wide = torch.nn.functional.pad(q, (0, 240))
+        stats = dynamic.Stats()
+        dynamic.attention(q_wide, k_wide, piece, mask, scaling, Level("certified", 0.5), stats=stats)
+        seen[start] = stats.kept
+    assert len(set(seen.values())) == 1
+    tile = dynamic.RowTile(q[0], k, k, mask, dynamic.TileBounds.of(mask, PAGE), (0, 64), scaling, dynamic.Stats())
+    always = np.flatnonzero(tile._always())
+    first = keys - queries - dynamic.WINDOW
+    assert always.tolist() == [0, *range(first // PAGE, (keys - queries + 64 - 1) // PAGE + 1)]
+    last = dynamic.RowTile(q[0], k, k, mask, dynamic.TileBounds.of(mask, PAGE), (64, 128), scaling, dynamic.Stats())
+    assert last._always().all()
+
+
+def test_pages_that_grow_equal_pages_made_at_once():
+    torch.manual_seed(0)
+    k = torch.randn(2, 2, 300, 8)
+    pages, cuts = KeyPages(), [5, 64, 65, 66, 128, 200, 300]
+    for cut in cuts:
+        pages.update(k[:, :, :cut])
+        fresh, q = KeyPages.of(k[:, :, :cut]), torch.randn(3, 8)
+        assert (pages.length, pages.count) == (cut, fresh.count)
+        for got, want in zip(pages.bounds(q, 1, 1, 0.5), fresh.bounds(q, 1, 1, 0.5)):
+            assert_close("bounds", got, want, 1e-6)
+    pages.update(k[:1, :, :10])
+    assert pages.count == 1
+    assert pages.sizes().tolist() == [10]
+
+
+@pytest.mark.parametrize("level", ["exact", "certified:1e-2", "fast:0.5"])
+def test_in_bfloat16(level):
+    q, k, v = (x.bfloat16() for x in tensors("clusters", 1, 100, 400))
+    mask = masks("causal", 100, 400)
+    out, lse = dynamic.attention(q, k, v, mask, 0.25, Level.parse(level))
+    assert out.dtype == torch.bfloat16 and lse.dtype == torch.float32
+    if level == "exact":
+        assert_close("output", out, attention(q, k, v, mask, scaling=0.25), 1e-2)
+
+
+def test_a_budget_of_one_is_exact_and_a_smaller_one_saves_its_share():
+    q, k, v = tensors("normal", 0, 256, 2048)
+    mask = masks("causal", 256, 2048)
+    out, _ = dynamic.attention(q, k, v, mask, 0.25, Level("fast", 1.0))
+    assert_close("output", out, attention(q, k, v, mask, scaling=0.25), 1e-5)
+    stats = check(q, k, v, mask, Level("fast", 0.25))
+    assert 0.25 <= stats.kept_share < 0.55  # sinks, window and the last queries come on top of small budgets
+
+
+BAD = [
+    "certified:0",
+    "certified:1",
+    "certified:-1",
+    "certified:x",
+    "certified:nan",
+    "fast:0",
+    "fast:1.5",
+    "exact:1",
+    "quick",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_levels_out_of_range_are_refused(text):
+    with pytest.raises(OptionError, match="allowed"):
+        Level.parse(text)
+
+
+def test_levels_read_as_they_are_written():
+    texts = ["exact", "certified:0.001", "fast:0.25"]
+    assert [str(Level.parse(text)) for text in texts] == texts
+    assert Level.parse("exact") == EXACT and Level.parse("certified") == Level("certified", 1e-3)
