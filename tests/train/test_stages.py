@@ -15,7 +15,8 @@ from omnie.media.types import Image
 from omnie.messages import Part, text
 from omnie.model import config as architecture
 from omnie.model.omni import Omni
-from omnie.train import circuits, source
+from omnie.train import circuits, source, state
+from omnie.train import trainer as trainer_module
 from omnie.train.config import TrainConfig
 from omnie.train.feed import to_device
 from omnie.train.packing import IGNORE
@@ -111,6 +112,20 @@ def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> 
             assert all(torch.equal(t, expected[name]) for name, t in getattr(own, part).state_dict().items())
     embedding = "model.language_model.embed_tokens.weight"
     assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
+
+
+def test_embeddings_are_spelt_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:
+    spelt = []
+    monkeypatch.setattr(trainer_module, "spell", lambda model, letters: spelt.append(model.lm_head.weight))
+    trainer = Trainer(config(tmp_path, steps=6, encoders=0.5))
+    steps = []
+    monkeypatch.setattr(trainer, "step", lambda *_: (steps.append(len(spelt)), setattr(trainer, "steps", trainer.steps + 1)))
+    run(trainer, Stream())
+    assert steps == [0, 0, 0, 1, 1, 1]
+    again = Trainer(config(tmp_path, steps=8, encoders=0.5))
+    again.restore(state.checkpoints(tmp_path)[-1])
+    run(again, Stream())
+    assert len(spelt) == 1
 
 
 def test_encoders_of_another_size_are_refused(tmp_path) -> None:

@@ -63,7 +63,7 @@ def _moved(chosen: Tensor, spelt: AlignmentTensors, device: torch.device) -> tup
 def spell(model: Omni, letters: Letters) -> None:
     """Sets a fresh model's embeddings to directions that spell their tokens, mixed with the random ones that they are."""
     weight = model.model.language_model.embed_tokens.weight
-    random = F.normalize(weight.detach(), dim=-1)
+    random = F.normalize(weight.detach().float(), dim=-1)
     free = random.clone().requires_grad_()
     optimizer = torch.optim.Adam([free], RATE)
     length = _media_length(model)

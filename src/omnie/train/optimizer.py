@@ -133,6 +133,11 @@ class Optimizer:
         size = s.muon * rate * UPDATE_RMS * max(rows, columns) ** 0.5
         torch._foreach_add_(masters, [update.float() for update in updates], alpha=-size)
 
+    def adopt(self, parameter: nn.Parameter) -> None:
+        """Takes over weights that were set from outside."""
+        index = next(n for n, own in enumerate(self.parameters) if own is parameter)
+        self.master(index).copy_(parameter.data)
+
     def zero_grad(self) -> None:
         """Drops the gradients; autograd then writes new ones instead of adding to old ones."""
         for parameter in self.parameters:

@@ -20,7 +20,7 @@ from omnie.ops.precision import fast_dtype
 from omnie.train import state
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.feed import Step, to_device
-from omnie.train.letters import Letters
+from omnie.train.letters import Letters, spell
 from omnie.train.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.log import RunLog
 from omnie.train.losses import cross_entropy
@@ -116,6 +116,7 @@ class Trainer:
         self.steps, self.before, self.failures = 0, 0.0, 0
         self.began = began or time.monotonic()
         self.stopping = False
+        self.answering = config.encoders == 0.0
         self.meter = Meter()
 
     @property
@@ -131,6 +132,7 @@ class Trainer:
         """Steps until the end; saves, validates and logs on the way."""
         config, saved, validated, scores = self.config, time.monotonic(), time.monotonic(), {}
         while not self.schedule.done(self.steps, self.seconds) and not self.stopping:
+            self._begin_answers()
             rate = self.schedule.rate(self.steps, self.seconds)
             self.team.order(STEP, rate)
             self.step(loader, rate, log)
@@ -147,6 +149,15 @@ class Trainer:
         if finished and config.eval_minutes:
             scores = self._validate(log)
         return TrainResult(self.steps, self.team.tokens, self.seconds, finished, self.meter.skill_losses(), scores)
+
+    def _begin_answers(self) -> None:
+        """Once, when the encoders' own time is over: the decoder, fresh until then, gets embeddings that spell as they do."""
+        if self.answering or self.progress < self.config.encoders:
+            return
+        self.answering = True
+        if self.letters and not self.config.init:
+            spell(self.model, self.letters)
+            self.optimizer.adopt(self.model.lm_head.weight)
 
     def step(self, loader: Loader, rate: float = 1.0, log: RunLog | None = None) -> None:
         """One optimiser step over `accumulate` batches of every process, at the schedule's `rate`."""
@@ -227,6 +238,7 @@ class Trainer:
         tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         tensors |= {f"buffer/{name}": tensor for name, tensor in self.model.named_buffers()}
         facts = {"step": self.steps, "tokens": self.team.tokens, "seconds": self.seconds}
+        facts["answering"] = self.answering
         facts["loaders"] = [loader.state, *self.team.states()]
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
@@ -241,6 +253,7 @@ class Trainer:
         for name, buffer in self.model.named_buffers():
             buffer.copy_(tensors[f"buffer/{name}"])
         self.steps, self.before = facts["step"], facts["seconds"]
+        self.answering = facts.get("answering", True)
         self.team.count(facts["tokens"])
         return facts["loaders"]
 
