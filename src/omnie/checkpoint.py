@@ -22,6 +22,7 @@ from omnie.foreign import Part
 from omnie.model import config as architecture
 from omnie.model.config import Architecture
 from omnie.processor import Encoder
+from omnie.processor.ernie import ErnieEncoder, Facts
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def models() -> dict[str, Path]:
     return {DEFAULT: package / DEFAULT} if (package / DEFAULT / WEIGHTS).exists() else {}
 
 
-def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> tuple[Omni, Encoder]:
+def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> tuple[Omni, Encoder | ErnieEncoder]:
     """A model, ready to run on the CPU, and the encoder that goes with it.
 
     Args:
@@ -63,8 +64,17 @@ def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = Non
         CheckpointError: the folder is missing, incomplete or damaged; the message names file and tensor.
     """
     folder = find(reference)
-    encoder = Encoder.load(folder)
+    encoder = load_encoder(folder)
     return load_model(folder, dtype=dtype), encoder
+
+
+def load_encoder(reference: str | Path | None = None) -> Encoder | ErnieEncoder:
+    """What turns messages into inputs for a folder's model: ours, or one with the published tokenizer and template."""
+    folder = find(reference)
+    kind, config = architecture.read(folder / "config.json", {"omnie": architecture.of, **foreign.READERS})
+    if kind not in foreign.READERS and config.placeholders is None:
+        return Encoder.load(folder)
+    return ErnieEncoder.load(folder, Facts(config.max_position_embeddings, config.vocab_size, config.placeholders or {}))
 
 
 def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> Omni:

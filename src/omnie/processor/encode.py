@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from omnie import inputs
-from omnie.errors import InputError
+from omnie.errors import InputError, OptionError
 from omnie.media.types import Audio, Document, Image, Table, Video
 from omnie.messages import Message, Part
 from omnie.processor import chat, documents, image, tokens, video
@@ -109,7 +109,12 @@ def _piece(piece: video.Piece) -> list[Segment]:
 
 
 class Encoder:
-    """Messages to arrays. `settings` and `tokenizer` are what a model folder keeps; see `load`."""
+    """Messages to arrays. `settings` and `tokenizer` are what a model folder keeps; see `load`.
+
+    `stop`: ids of the tokens with which the assistant ends its turn.
+    """
+
+    stop = frozenset({tokens.ID[tokens.END]})
 
     def __init__(self, tokenizer: Tokenizer, settings: ProcessorSettings):
         self.tokenizer, self.settings = tokenizer, settings
@@ -118,6 +123,16 @@ class Encoder:
     def load(cls, folder: str | Path) -> "Encoder":
         """From a folder with `tokenizer.json` and `processor_config.json`."""
         return cls(Tokenizer.load(folder), ProcessorSettings.load(folder))
+
+    def with_thinking(self, thinking: bool | None) -> "Encoder":
+        """The encoder with thinking switched on or off; None leaves it alone.
+
+        Raises:
+            OptionError: our own chat template has no such switch.
+        """
+        if thinking is not None:
+            raise OptionError("the model has no switch for thinking", value=f"thinking={thinking}", allowed="no such option")
+        return self
 
     def save(self, folder: str | Path) -> None:
         """Writes what `load` reads."""
