@@ -17,7 +17,9 @@ _WINDOW = {
     "SamplingOptions": "omnie.engine.request",
     "OmnieConfig": "omnie.model",
     "OmnieForConditionalGeneration": "omnie.model",
+    "OmnieModel": "omnie.model",
     "OmnieProcessor": "omnie.processor",
+    "OmnieTokenizer": "omnie.processor",
     "OmnieError": "omnie.errors",
     "Message": "omnie.messages",
     "Part": "omnie.messages",
@@ -25,7 +27,7 @@ _WINDOW = {
     "assistant": "omnie.messages",
 }
 
-_TRANSFORMERS = ("OmnieConfig", "OmnieForConditionalGeneration", "OmnieProcessor")
+_TRANSFORMERS = ("OmnieConfig", "OmnieForConditionalGeneration", "OmnieModel", "OmnieProcessor", "OmnieTokenizer")
 
 __all__ = ["__version__", "register", *_WINDOW]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
+from omnie import carried
 from omnie.errors import InputError
 from omnie.processor import tokens
 from omnie.processor.settings import FILE, ProcessorSettings
@@ -37,6 +38,7 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
 
     # No `__init__` here: Transformers would build a class that has one from its vocabulary alone, without its merges.
     padding_side = "left"
+    _auto_map = carried.TOKENIZER_MAP
     media_settings = ProcessorSettings()
 
     @classmethod
@@ -58,6 +60,17 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
         result = super().from_pretrained(path, *args, **options)
         result.media_settings = settings
         return result
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **options: Any) -> Any:
+        """As in Transformers; the folder carries the code too, and says how media are read."""
+        written = super().save_pretrained(save_directory, *args, **options)
+        self.media_settings.save(save_directory, auto_map=carried.PROCESSOR_MAP)
+        carried.write(save_directory)
+        return written
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoTokenizer") -> None:
+        """Nothing: `save_pretrained` names the Auto class."""
 
     @property
     def processor(self) -> OmnieProcessor:

@@ -8,7 +8,7 @@ from transformers import BatchFeature, ProcessorMixin
 from transformers.processing_utils import MultiModalData
 from transformers.utils import cached_file
 
-from omnie import inputs
+from omnie import carried, inputs
 from omnie.errors import CheckpointError, InputError, OptionError
 from omnie.messages import Kind
 from omnie.processor import foreign, image, tokens
@@ -83,11 +83,15 @@ class OmnieProcessor(ProcessorMixin):
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save_pretrained(folder)
         self.encoder.tokenizer.save(folder / "tokenizer.json")
-        self.settings.save(folder)
+        self.settings.save(folder, auto_map=carried.PROCESSOR_MAP)
         return [str(folder / name) for name in ("tokenizer.json", "tokenizer_config.json", FILE)]
 
     def to_dict(self) -> dict[str, Any]:
         return self.settings.to_dict()
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoProcessor") -> None:
+        """Nothing: `save_pretrained` names the Auto class."""
 
     def __call__(
         self,

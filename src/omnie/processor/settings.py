@@ -77,11 +77,11 @@ class ProcessorSettings:
             raise CheckpointError("processor settings are not a JSON object", value=file)
         return cls.of(values)
 
-    def save(self, path: str | Path) -> None:
-        """Write `processor_config.json` (into a folder, if `path` is one)."""
+    def save(self, path: str | Path, **more: Any) -> None:
+        """Write `processor_config.json` (into a folder, if `path` is one), with further keys of `OWN_KEYS`."""
         path = Path(path)
         file = path / FILE if path.is_dir() else path
-        file.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(self.to_dict() | more, indent=2) + "\n", encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as a JSON object; `processor_class` names the class for Transformers' `AutoProcessor`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from omnie import carried
 from omnie.inputs import AUDIO, IMAGE, VIDEO, image_tokens, video_tokens
 from omnie.model.decoder import RmsNorm
 from omnie.model.experts import Router
@@ -57,6 +59,17 @@ class OmniePreTrainedModel(PreTrainedModel):
         if isinstance(wanted, Int4Config):  # a folder in 4 bits brings its own config, which does not say how to compute
             compute_in(result[0] if isinstance(result, tuple) else result, wanted.compute_dtype)
         return result
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """As in Transformers; the folder carries the code that reads it without omnie (`trust_remote_code=True`)."""
+        self.config.auto_map = carried.MODEL_MAP
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True):
+            carried.write(save_directory)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:
+        """Nothing: `save_pretrained` names the Auto classes. Transformers' way would copy one file of the package."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

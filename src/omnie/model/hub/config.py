@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -36,6 +37,10 @@ class OmnieConfig(PreTrainedConfig, Architecture):
         fields = size if isinstance(size, Architecture) else architecture(size)
         ids = {f"{name}_token_id": token for name, token in (fields.placeholders or {}).items() if name in PLACEHOLDERS}
         return cls(**{item.name: getattr(fields, item.name) for item in dataclasses.fields(Architecture)}, **ids)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
+        """Nothing: a model's `save_pretrained` names the Auto classes."""
 
     @property
     def layer_types(self) -> list[str]:
