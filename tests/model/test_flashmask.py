@@ -17,7 +17,7 @@ import omnie
 from laws import assert_close
 from omnie.errors import OptionError
 from omnie.model.hub import OmnieForConditionalGeneration
-from omnie.ops.flashmask import ColumnMask, kinds
+from omnie.ops.flashmask import ColumnMask, dynamic, kinds
 from omnie.ops.flashmask.interface import attention, mask_of
 
 from .cases import toy
@@ -220,3 +220,20 @@ def test_transformers_mask_functions_become_columns(name, padded):
 def test_a_mask_function_with_holes_is_refused():
     with pytest.raises(OptionError, match="intervals"):
         mask_of(1, 64, 64, mask_function=lambda b, h, q, k: (k <= q) & ((q - k) % 3 == 0))
+
+
+def test_the_configs_level_is_obeyed_and_needs_flashmask(monkeypatch):
+    """`fast` with a small budget changes what long prompts give; with gradients attention is exact."""
+    model, seen = ours(), []
+    model.config.attention = "fast:0.01"
+    real = dynamic.attention
+    monkeypatch.setattr(dynamic, "attention", lambda *args, **options: seen.append(args[5]) or real(*args, **options))
+    model.set_attn_implementation("flashmask")
+    with torch.inference_mode():
+        model(ids(1, 5))
+    assert [str(level) for level in seen] == ["fast:0.01"] * 2
+    model(ids(1, 5)).logits.sum().backward()
+    assert len(seen) == 2
+    model.set_attn_implementation("sdpa")
+    with torch.inference_mode(), pytest.raises(OptionError, match="flashmask"):
+        model(ids(1, 5))

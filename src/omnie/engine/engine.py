@@ -8,6 +8,7 @@ from omnie.engine.cache import KeyValueCache
 from omnie.engine.request import Request
 from omnie.engine.sampler import Sampler
 from omnie.errors import InputError
+from omnie.ops.flashmask.layers import DynamicAttention
 
 _PER_TOKEN = ("input_ids", "mm_token_type_ids", "moe_mm_token_type_ids", "position_ids")
 _UNUSED = ("labels", "segment_ids", "attention_mask")  # training's, or all ones for a lone sequence
@@ -20,10 +21,13 @@ class Engine:
         """`context`: the most tokens, prompt and answer together, that the model was built for."""
         self.model, self.context = model.eval(), context
 
-    def generate(self, request: Request) -> Iterator[int]:
+    def generate(self, request: Request, attend: DynamicAttention | None = None) -> Iterator[int]:
         """Token ids until a stop token, `max_tokens` or the end of the context.
 
         The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work.
+
+        Args:
+            attend: This request's own attention in place of the model's; it counts what it leaves out.
 
         Raises:
             InputError: the prompt leaves no room for an answer.
@@ -35,28 +39,28 @@ class Engine:
                 allowed=f"fewer than {self.context}",
                 hint="give fewer or shorter files",
             )
-        return self._steps(request)
+        return self._steps(request, attend)
 
     def room(self, request: Request) -> int:
         """The most tokens that `generate` hands out: `max_tokens`, or less where the context ends."""
         return min(request.options.max_tokens, self.context - request.length)
 
-    def _steps(self, request: Request) -> Iterator[int]:
+    def _steps(self, request: Request, attend: DynamicAttention | None) -> Iterator[int]:
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
         cache = KeyValueCache(request.length + self.room(request))
         inputs, position = self._prompt(request), int(request.inputs["position_ids"][-1, 1:].max())
         for _ in range(self.room(request)):
-            token = sample(self._forward(inputs, cache))
+            token = sample(self._forward(inputs, cache, attend))
             if token in request.stop:
                 return
             yield token
             position += 1
             inputs = self._next(token, position)
 
-    def _forward(self, inputs: dict[str, torch.Tensor], cache: KeyValueCache) -> torch.Tensor:
+    def _forward(self, inputs: dict[str, torch.Tensor], cache: KeyValueCache, attend: DynamicAttention | None) -> torch.Tensor:
         """The last token's logits [V]; the cache grows by `inputs`."""
         with torch.inference_mode():
-            return self.model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[0, -1]
+            return self.model(**inputs, cache=cache, past=cache.length, logits_to_keep=1, attend=attend).logits[0, -1]
 
     def _prompt(self, request: Request) -> dict[str, torch.Tensor]:
         device = next(self.model.parameters()).device

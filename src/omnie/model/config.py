@@ -1,5 +1,5 @@
-"""What a model is made of: the architecture's fields, the table of sizes, and how many parameters a model has. Standard library
-only; no weights here.
+"""What a model is made of: the architecture's fields, the table of sizes, and how many parameters a model has. Free of torch;
+no weights here.
 
 The modules read plain attributes, so they take an `Architecture` or anything with the same fields (Transformers' `OmnieConfig`
 in `hub/` inherits them). Expert groups are an ordered mapping modality -> `{"experts", "width", "top_k"}`. A model without an
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from omnie.errors import CheckpointError, OptionError
+from omnie.ops.levels import Level
 
 Groups = dict[str, dict[str, int]]
 Translate = Callable[[dict[str, Any]], "Architecture"]
@@ -73,6 +74,7 @@ class Architecture:
         router_norm_min: The least that a token's chosen scores are divided by.
         attention_bias: Biases of queries and keys. `use_bias`: of every projection in attention, dense layers and shared
             experts. `head_bias`: of the output head.
+        attention: `exact`, `certified:EPS` or `fast:BUDGET` (`ops/levels.py`), where no gradient is computed.
         tie_word_embeddings: The output head is the embedding matrix.
         vision, audio: What differs from the encoders' defaults; None: no such encoder. `vision` may name its `kind`.
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
@@ -108,6 +110,7 @@ class Architecture:
     use_bias: bool = False
     head_bias: bool = False
     tie_word_embeddings: bool = True
+    attention: str = "exact"
     vision: dict[str, Any] | None = field(default_factory=dict)
     audio: dict[str, Any] | None = field(default_factory=dict)
     placeholders: dict[str, int] | None = None
@@ -143,6 +146,10 @@ class Architecture:
         self._check_placeholders()
 
     def _check_attention(self) -> None:
+        try:
+            Level.parse(self.attention)
+        except (OptionError, AttributeError) as error:
+            raise CheckpointError("attention is not usable", value=_short(self.attention), hint=str(error)) from None
         sections = self.rope_sections
         if not isinstance(sections, list) or len(sections) != 3 or not all(isinstance(n, int) and n >= 0 for n in sections):
             raise CheckpointError("rotary sections are not usable", value=sections, allowed="three whole numbers")

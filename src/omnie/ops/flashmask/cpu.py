@@ -110,13 +110,16 @@ def steps(mask: ColumnMask | None, queries: int, keys: int, repeat: int) -> Iter
         yield step_of(mask, tiles, (first, last), ~empty, full)
 
 
-def step_of(mask: ColumnMask, tiles: TileBounds, rows: tuple[int, int], chosen: np.ndarray, full: np.ndarray) -> Step:
+def step_of(mask: ColumnMask | None, tiles: TileBounds, rows: tuple[int, int], chosen: np.ndarray, full: np.ndarray) -> Step:
     """The step of a block of rows over the chosen blocks of columns [C]."""
     mixed = chosen & ~full
     if mixed.any() and chosen.sum() * tiles.width <= SHORT:
         mixed = chosen
     runs = tiles.runs(mixed)
-    hidden = torch.cat([mask.hidden(*rows, *run)[0, 0] for run in runs], 1) if runs else None
+    hidden = None
+    if runs:
+        assert mask is not None
+        hidden = torch.cat([mask.hidden(*rows, *run)[0, 0] for run in runs], 1)
     return Step(*rows, tiles.runs(chosen & ~mixed), runs, hidden)
 
 
@@ -124,10 +127,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, step: Step, scaling: float) -> tuple
     """Output [B, G, R x rows, H] and log-sum-exp of one step's folded queries."""
     found = []
     if step.full:
-        found.append(_forward(q, gather(k, step.full), gather(v, step.full), scale=scaling))
+        found.append(_forward(q, *(gather(x, step.full).to(q.dtype) for x in (k, v)), scale=scaling))
     if step.hidden is not None:
         hidden = step.hidden.repeat(q.shape[2] // len(step.hidden), 1)
-        y, lse = _forward(q, gather(k, step.mixed), gather(v, step.mixed), attn_mask=_additive(hidden, q), scale=scaling)
+        keys, values = (gather(x, step.mixed).to(q.dtype) for x in (k, v))
+        y, lse = _forward(q, keys, values, attn_mask=_additive(hidden, q), scale=scaling)
         found.append((y, lse.masked_fill(hidden.all(1), -torch.inf)))
     if not found:
         return torch.zeros_like(q), q.new_full(q.shape[:3], -torch.inf)

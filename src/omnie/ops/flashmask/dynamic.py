@@ -21,6 +21,7 @@ No gradient: training attends exactly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,31 +93,34 @@ def attention(
     stats = Stats() if stats is None else stats
     pages = KeyPages.of(k) if pages is None else pages
     wide = torch.promote_types(q.dtype, torch.float32)
-    repeat, groups = q.shape[1] // k.shape[1], k.shape[1]
+    repeat = q.shape[1] // k.shape[1]
     out, lse = torch.empty_like(q), q.new_empty(q.shape[:3], dtype=wide)
     stats.bound = torch.zeros_like(lse)
-    whole = mask if mask is not None else _nothing_hidden(q.shape[2], k.shape[2])
     with torch.no_grad():
         for b in range(q.shape[0]):
-            for g in range(groups):
-                heads = slice(g * repeat, (g + 1) * repeat)
-                keys = k[b : b + 1, g : g + 1].to(wide), v[b : b + 1, g : g + 1].to(wide)
-                part = whole.part(b, g)
-                tiles, height = TileBounds.of(part, PAGE), max(cpu.ROWS // repeat, cpu.LEAST)
-                for first in range(0, q.shape[2], height):
-                    last = min(first + height, q.shape[2])
-                    tile = RowTile(q[b, heads, first:last].to(wide), *keys, part, tiles, (first, last), scaling, stats)
+            for g in range(k.shape[1]):
+                heads, part = slice(g * repeat, (g + 1) * repeat), None if mask is None else mask.part(b, g)
+                keys, values = (x[b : b + 1, g : g + 1] for x in (k, v))
+                if q.shape[2] > 1:  # a decode step reads few pages, and converts those alone
+                    keys, values = keys.to(wide), values.to(wide)
+                for tile in row_tiles(q[b, heads].to(wide), keys, values, part, scaling, stats):
                     tile.run(level, pages, b, g)
-                    out[b, heads, first:last] = tile.out.view(repeat, last - first, -1).to(q.dtype)
-                    lse[b, heads, first:last] = tile.lse.view(repeat, -1)
-                    stats.bound[b, heads, first:last] = tile.bound().view(repeat, -1)
+                    rows = slice(*tile.rows)
+                    out[b, heads, rows] = tile.out.view(repeat, -1, q.shape[3]).to(q.dtype)
+                    lse[b, heads, rows] = tile.lse.view(repeat, -1)
+                    stats.bound[b, heads, rows] = tile.bound().view(repeat, -1)
     stats.worst = max(stats.worst, float(stats.bound.max()))
     return out, lse
 
 
-def _nothing_hidden(queries: int, keys: int) -> ColumnMask:
-    zero = torch.zeros(1, 1, keys, dtype=torch.int32)
-    return ColumnMask(zero + queries, zero + queries, zero, zero, queries)
+def row_tiles(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling: float, stats: Stats) -> Iterator[RowTile]:
+    """The tiles of one key-value head's query heads [R, T, H], which share its mask."""
+    queries, keys = q.shape[1], k.shape[2]
+    tiles = TileBounds.open(queries, keys, PAGE) if mask is None else TileBounds.of(mask, PAGE)
+    height = max(cpu.ROWS // len(q), cpu.LEAST)
+    for first in range(0, queries, height):
+        rows = first, min(first + height, queries)
+        yield RowTile(q[:, slice(*rows)], k, v, mask, tiles, rows, scaling, stats)
 
 
 class RowTile:
@@ -132,7 +136,7 @@ class RowTile:
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        mask: ColumnMask,
+        mask: ColumnMask | None,
         tiles: TileBounds,
         rows: tuple[int, int],
         scaling: float,
@@ -168,10 +172,10 @@ class RowTile:
     def _always(self) -> np.ndarray:
         """Pages that are computed whatever they weigh, bool [P]."""
         page = np.arange(len(self.seen))
-        offset = self.tiles.keys - self.mask.queries  # a query's own key, when the last query belongs to the last key
+        offset = self.tiles.keys - self.tiles.queries  # a query's own key, when the last query belongs to the last key
         first, last = self.rows[0] + offset - WINDOW, self.rows[1] + offset
         near = ((page + 1) * PAGE > first) & (page * PAGE < last)
-        tail = self.mask.queries > 1 and self.rows[1] > self.mask.queries - TAIL
+        tail = self.tiles.queries > 1 and self.rows[1] > self.tiles.queries - TAIL
         return near | (page * PAGE < SINKS) | tail
 
     def add(self, chosen: np.ndarray) -> None:
@@ -213,9 +217,9 @@ class RowTile:
         if not len(pages):
             return
         runs = self.tiles.runs(np.isin(np.arange(len(self.seen)), pages))
-        keys, values = (cpu.gather(x, runs)[0, 0] for x in (self.k, self.v))
+        keys, values = (cpu.gather(x, runs)[0, 0].to(self.q.dtype) for x in (self.k, self.v))
         scores = (self.q @ keys.T).mul_(self.scaling)
-        if not self.full[pages].all():
+        if self.mask is not None and not self.full[pages].all():
             hidden = torch.cat([self.mask.hidden(*self.rows, *run)[0, 0] for run in runs], 1)
             scores.masked_fill_(hidden.repeat(len(self.q) // len(hidden), 1), -torch.inf)
         missing = -len(keys) % PAGE

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from omnie.errors import OptionError
 from omnie.ops.attention import sdpa
-from omnie.ops.flashmask import ColumnMask, kinds
+from omnie.ops.flashmask import ColumnMask, dynamic, kinds
 from omnie.ops.flashmask import attention as flashmask
+from omnie.ops.levels import EXACT, Level
 
 SMALL = 2**18
 """Scores of a batch whose sequences have masks of their own: up to so many, one dense call is faster than one a sequence."""
@@ -57,6 +58,10 @@ def attention(
     if attention_mask is None and cu_seq_lens_q is not None:
         lengths = cu_seq_lens_q.diff().tolist()
         attention_mask = (kinds.causal_document if causal else kinds.document)(lengths, query.device)
+    level = level_of(module, query)
+    if level.name != "exact":
+        mask = column_mask(attention_mask, query, key, causal)
+        return dynamic.attention(query, key, value, mask, _scale(query, scaling), level)[0].transpose(1, 2), None
     if attention_mask is None and (not causal or query.shape[2] in (1, key.shape[2])):
         return sdpa(module, query, key, value, None, scaling=_scale(query, scaling), is_causal=causal)
     mask = column_mask(attention_mask, query, key, causal)
@@ -76,6 +81,13 @@ def column_mask(mask: ColumnMask | None, query: Tensor, key: Tensor, causal: boo
     if mask is not None or not causal or queries == 1:
         return mask
     return kinds.causal(keys, query.device).rows(keys - queries, keys)
+
+
+def level_of(module: nn.Module | None, query: Tensor) -> Level:
+    """What the module's config says; exact where there is a gradient to be computed."""
+    if query.requires_grad:
+        return EXACT
+    return Level.parse(getattr(getattr(module, "config", None), "attention", EXACT.name))
 
 
 def _scale(query: Tensor, scaling: float | None) -> float:

@@ -23,12 +23,13 @@ class TileBounds:
     Attributes:
         least, most: int32 [4, C], minima and maxima of LTS, LTE, UTS, UTE over each block.
         width: Columns a block; the last one may be shorter.
-        keys: S.
+        queries, keys: T and S.
     """
 
     least: np.ndarray
     most: np.ndarray
     width: int
+    queries: int
     keys: int
 
     @classmethod
@@ -36,7 +37,15 @@ class TileBounds:
         """Of a mask's first sequence and head."""
         bounds = np.stack([bound[0, 0].cpu().numpy() for bound in mask.bounds])
         starts = np.arange(0, mask.keys, width)
-        return cls(np.minimum.reduceat(bounds, starts, 1), np.maximum.reduceat(bounds, starts, 1), width, mask.keys)
+        return cls(
+            np.minimum.reduceat(bounds, starts, 1), np.maximum.reduceat(bounds, starts, 1), width, mask.queries, mask.keys
+        )
+
+    @classmethod
+    def open(cls, queries: int, keys: int, width: int) -> TileBounds:
+        """Of a mask that hides nothing."""
+        bounds = np.repeat(np.array([[queries], [queries], [0], [0]], np.int32), -(-keys // width), 1)
+        return cls(bounds, bounds, width, queries, keys)
 
     def row(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """bool [C] each: the empty and the full tiles of the rows [first, last)."""
