@@ -1,6 +1,6 @@
 """Published model folders in our terms: which of their settings is which of ours, which of their tensors make up one of ours.
 
-Nothing is read or written here (`checkpoint.py` does that). Known is ERNIE 4.5 in Transformers 5.19's format: `text.py` has
+Nothing is read or written here (`checkpoint/` does that). Known is ERNIE 4.5 in Transformers 5.19's format: `text.py` has
 the settings of the text models, `multimodal.py` those of the models for images and video, `parts.py` the tensors. Both
 directions use the same tables, so what is exported is what is read.
 """

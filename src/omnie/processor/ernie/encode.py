@@ -73,10 +73,11 @@ class ErnieEncoder:
         """
         folder = Path(folder)
         values = settings.read(folder / "tokenizer_config.json")
-        tokenizer = ErnieTokenizer.load(folder, values.get("add_prefix_space"))
         names = {name: content(values.get(f"{name}_token") or SPELLINGS.get(name, "")) for name in facts.placeholders}
-        _check_tokens(tokenizer, facts, names, folder)
         spelled = {f"{name}_token": content(values[f"{name}_token"]) for name in template.TOKENS if values.get(f"{name}_token")}
+        special = {*names.values(), *spelled.values(), *ENDS}
+        tokenizer = ErnieTokenizer.load(folder, values.get("add_prefix_space"), special)
+        _check_tokens(tokenizer, facts, names, folder)
         return cls(
             folder,
             tokenizer,
@@ -179,7 +180,7 @@ def _check_tokens(tokenizer: ErnieTokenizer, facts: Facts, names: Mapping[str, s
     """The tokens that the model's config names must be the tokenizer's, and fit the embedding."""
     for name, number in facts.placeholders.items():
         found = tokenizer.backend.token_to_id(names[name]) if names[name] else None
-        if found != number or names[name] not in tokenizer.special:
+        if found != number:
             raise CheckpointError(
                 "tokenizer lacks a special token",
                 value=f"{name} {names[name]!r} is {'missing' if found is None else f'id {found}'} in {folder}",

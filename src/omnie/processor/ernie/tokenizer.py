@@ -1,7 +1,7 @@
 """The tokenizer of a published folder: `tokenizer.json`, or SentencePiece's `tokenizer.model`. Text to ids and back.
 
-Special tokens are those that the file marks so. A prompt is given with its special tokens spelled out; texts from users are
-`shield`ed first, and what stands behind a shield is text, whatever it spells.
+Special tokens are those that the file marks so, and those that the model's config names. A prompt is given with its special
+tokens spelled out; texts from users are `shield`ed first, and what stands behind a shield is text, whatever it spells.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ KEPT = ("<think>", "</think>")
 class ErnieTokenizer:
     """Text to ids and back. Build one with `load`."""
 
-    def __init__(self, backend: Backend):
+    def __init__(self, backend: Backend, special: Iterable[str] = ()):
         backend.no_padding()
         backend.no_truncation()
+        backend.add_special_tokens([token for token in special if backend.token_to_id(token) is not None])
         self.backend = backend
         added = backend.get_added_tokens_decoder()
         self.special = {token.content: number for number, token in added.items() if token.special}
@@ -37,10 +38,11 @@ class ErnieTokenizer:
         self._special = re.compile("|".join(spellings) or r"(?!)")
 
     @classmethod
-    def load(cls, folder: Path, prefix_space: bool | None = None) -> ErnieTokenizer:
+    def load(cls, folder: Path, prefix_space: bool | None = None, special: Iterable[str] = ()) -> ErnieTokenizer:
         """The tokenizer in a folder.
 
         Args:
+            special: Tokens that are special even where the file does not mark them so.
             prefix_space: Whether a blank is set before a text; None: as a SentencePiece model says.
 
         Raises:
@@ -49,11 +51,11 @@ class ErnieTokenizer:
         file = folder / FILE
         if file.is_file():
             try:
-                return cls(Backend.from_str(file.read_text("utf-8")))
+                return cls(Backend.from_str(file.read_text("utf-8")), special)
             except Exception as error:  # the library raises bare Exception
                 raise CheckpointError("tokenizer cannot be read", value=f"{file}: {error}") from None
         if (folder / SENTENCEPIECE).is_file():
-            return cls(_with_added(sentencepiece.load(folder / SENTENCEPIECE, prefix_space), folder))
+            return cls(_with_added(sentencepiece.load(folder / SENTENCEPIECE, prefix_space), folder), special)
         raise CheckpointError(
             "tokenizer is missing", value=folder, allowed=f"{FILE} or {SENTENCEPIECE}", hint="copy it from where the model is"
         )

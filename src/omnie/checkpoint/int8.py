@@ -1,0 +1,33 @@
+"""Weights as int8 with one float16 scale per group of 32 inputs, and back to floating point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+SCALE = ".scale"
+GROUP = 32
+"""Inputs that share a scale."""
+SMALL = 4096
+"""Tensors of fewer elements stay in floating point: they are norms and biases, and cost nothing."""
+
+
+def quantised(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A matrix as int8 and its scales [..., groups] (float16); small, float32-only and odd tensors unchanged."""
+    import torch
+
+    if tensor.dim() < 2 or tensor.numel() < SMALL or tensor.shape[-1] % GROUP or name.endswith("gate.weight"):
+        return {name: tensor.contiguous()}
+    groups = tensor.float().unflatten(-1, (-1, GROUP))
+    # The scale is rounded to float16 first, so that the codes are the best for the scale that is stored.
+    scale = (groups.abs().amax(-1) / 127).clamp_min(2**-24).to(torch.float16)
+    codes = (groups / scale.float().unsqueeze(-1)).round().clamp(-127, 127).to(torch.int8)
+    return {name: codes.flatten(-2).contiguous(), name + SCALE: scale}
+
+
+def dequantised(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """The weights that `quantised` stored."""
+    return (codes.unflatten(-1, (-1, GROUP)) * scale.float().unsqueeze(-1)).flatten(-2).to(dtype)

@@ -1,0 +1,98 @@
+"""Model folders in: ours and published ones, checked before memory is taken, filled one stored tensor at a time."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnie import foreign
+from omnie.checkpoint.folders import find, shard_names
+from omnie.checkpoint.stored import headers, own_parts, places_of, tied, weights
+from omnie.model import config as architecture
+from omnie.processor import Encoder
+from omnie.processor.ernie import ErnieEncoder, Facts
+
+if TYPE_CHECKING:
+    import torch
+
+    from omnie.model.omni import Omni
+
+
+def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> tuple[Omni, Encoder | ErnieEncoder]:
+    """A model, ready to run on the CPU, and the encoder that goes with it.
+
+    Args:
+        reference: A built-in model's name or a model folder; None for the built-in default.
+        dtype: Of the weights, except the routers'; None: float32, or as stored when the folder holds more than 1 GiB.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or damaged; the message names file and tensor.
+    """
+    folder = find(reference)
+    encoder = load_encoder(folder)
+    return load_model(folder, dtype=dtype), encoder
+
+
+def load_encoder(reference: str | Path | None = None) -> Encoder | ErnieEncoder:
+    """What turns messages into inputs for a folder's model: ours, or one with the published tokenizer and template."""
+    folder = find(reference)
+    kind, config = architecture.read(folder / "config.json", {"omnie": architecture.of, **foreign.READERS})
+    if kind not in foreign.READERS and config.placeholders is None:
+        return Encoder.load(folder)
+    return ErnieEncoder.load(folder, Facts(config.max_position_embeddings, config.vocab_size, config.placeholders or {}))
+
+
+def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> Omni:
+    """The model of a folder without its encoder, as `load`; a folder in ERNIE 4.5's published format will do.
+
+    Of a published folder, each expert's matrices go straight to their place in the fused tensors: besides the model, one stored
+    tensor at a time is in memory.
+    """
+    import torch
+
+    from omnie.model import int4
+    from omnie.model.omni import Omni
+
+    folder = find(reference)
+    kind, config = architecture.read(folder / "config.json", {"omnie": architecture.of, **foreign.READERS})
+    files = [folder / name for name in shard_names(folder)]
+    if dtype is None:
+        dtype = torch.float32 if sum(file.stat().st_size for file in files) < 2**30 else torch.bfloat16
+    with torch.device("meta"), without_initialisation():
+        model = Omni(config)
+    stored = headers(files, foreign.stored_name if kind in foreign.READERS else str)
+    if (group := int4.read(folder / "config.json")) is not None:
+        return int4.load(model, group, files, {name: (entry.shape, entry.kind) for name, entry in stored.items()}, dtype)
+    parts, ignored = (foreign.parts, foreign.EXTRA) if kind in foreign.READERS else (own_parts, ())
+    places = places_of(model, stored, folder, parts, ignored)
+    found = weights(stored, model, dtype, places)
+    shared = tied(model)
+    model.load_state_dict(found | {name: found[source] for name, source in shared.items()}, assign=True)
+    if shared:
+        model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` makes two parameters of one tensor
+    return model.eval()
+
+
+def blueprint(folder: Path) -> Omni:
+    """The plain model that a folder's `config.json` describes, on torch's meta device: shapes without memory."""
+    import torch
+
+    from omnie.model.omni import Omni
+
+    config = architecture.read(folder / "config.json", {"omnie": architecture.of})[1]
+    with torch.device("meta"), without_initialisation():
+        return Omni(config)
+
+
+def without_initialisation() -> AbstractContextManager[object]:
+    """Skips the functions of `torch.nn.init`: on the meta device they compute nothing, but import torch's tracer (0.6 s)."""
+    from torch.overrides import TorchFunctionMode
+
+    class Skip(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(function, "__module__", None) == "torch.nn.init":
+                return args[0] if args else kwargs["tensor"]
+            return function(*args, **(kwargs or {}))
+
+    return Skip()

@@ -1,0 +1,152 @@
+"""What a folder's weight files hold, checked against a model by their headers alone, and read one tensor at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from omnie.checkpoint.int8 import GROUP, SCALE, dequantised
+from omnie.errors import CheckpointError
+from omnie.foreign import Part
+from omnie.model.config import Architecture
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from omnie.model.omni import Omni
+
+TIED = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+"""Parameter -> the stored tensor that it shares."""
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def tied(model: Omni) -> dict[str, str]:
+    """Parameter -> the stored tensor that it shares, for this model."""
+    return TIED if model.config.tie_word_embeddings else {}
+
+
+class Stored(NamedTuple):
+    """A tensor in a weight file, from the file's header alone; `name` is what the file calls it."""
+
+    shape: list[int]
+    kind: str
+    file: Path
+    name: str
+
+
+def headers(files: list[Path], rename: Callable[[str], str] = str) -> dict[str, Stored]:
+    """Every stored tensor, by its renamed name."""
+    from safetensors import SafetensorError, safe_open
+
+    result = {}
+    for file in files:
+        try:
+            with safe_open(file, "pt") as opened:
+                for name in opened.keys():  # noqa: SIM118 (not a dict)
+                    piece = opened.get_slice(name)
+                    result[rename(name)] = Stored(piece.get_shape(), piece.get_dtype(), file, name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError("a weight file is damaged", value=file, hint=f"{error}; copy it again") from error
+    return result
+
+
+Places = dict[str, list[tuple[str, Part]]]
+"""Stored tensor -> the parameters that it belongs to, and where in them."""
+
+
+def own_parts(name: str, shape: list[int], config: Architecture) -> Iterable[Part]:
+    return (Part(name, shape),)
+
+
+def places_of(
+    model: Omni,
+    stored: dict[str, Stored],
+    folder: Path,
+    parts: Callable[[str, list[int], Architecture], Iterable[Part]],
+    ignored: tuple[str, ...],
+) -> Places:
+    """Where every stored tensor goes; raises at the first that is missing, of another shape or type, or too many."""
+    places: Places = {}
+    shared = tied(model)
+    for name, tensor in model.state_dict().items():
+        for part in parts(name, list(tensor.shape), model.config):
+            if name not in shared or part.name in stored:  # stored twice is fine: `weights` holds both to be the same
+                _check_part(part, stored, folder)
+                places.setdefault(part.name, []).append((shared.get(name, name), part))
+    known = {*places, *(name + SCALE for name in places)}
+    unknown = [name for name in stored if name not in known and not name.startswith(ignored)]
+    if unknown:
+        raise CheckpointError(
+            "a tensor belongs to no part of the model",
+            value=f"{stored[unknown[0]].name} in {stored[unknown[0]].file}",
+            hint="is config.json the right one?",
+        )
+    return places
+
+
+def _check_part(part: Part, stored: dict[str, Stored], folder: Path) -> None:
+    name, shape = part.name, part.shape
+    if name not in stored:
+        raise CheckpointError("a tensor is missing", value=f"{name} in {folder}", allowed=f"shape {shape}")
+    found = stored[name]
+    where = f"{found.name} {found.kind} {found.shape} in {found.file}"
+    if found.shape != shape:
+        raise CheckpointError("a tensor has the wrong shape", value=where, allowed=f"{shape} by config.json")
+    scales = stored.get(name + SCALE)
+    if found.kind == "I8" and (scales is None or scales.shape != [*shape[:-1], shape[-1] // GROUP]):
+        raise CheckpointError("an int8 tensor has no fitting scales", value=where, allowed=f"{name}{SCALE}, float16")
+    if found.kind != "I8" and found.kind not in _FLOATS:
+        raise CheckpointError("a tensor has an unknown type", value=where, allowed=f"I8, {', '.join(_FLOATS)}")
+
+
+def weights(stored: dict[str, Stored], model: Omni, dtype: torch.dtype, places: Places) -> dict[str, Tensor]:
+    """Every parameter, filled one stored tensor at a time; routers keep float32."""
+    import torch
+
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    routers = {
+        f"{name}.{part}" for name, module in model.named_modules() if hasattr(module, "top_k") for part in ("weight", "bias")
+    }
+    found: dict[str, Tensor] = {}
+    for source, whole in _tensors(stored, places):
+        for name, part in places[source]:
+            tensor = whole[part.taken] if part.taken else whole
+            tensor = tensor.t() if part.turned else tensor
+            wanted = torch.float32 if name in routers else dtype
+            if part.index:
+                if name not in found:
+                    found[name] = torch.empty(shapes[name], dtype=wanted)
+                found[name][part.index] = tensor.to(wanted)
+                continue
+            tensor = tensor.to(wanted).contiguous().view(shapes[name])
+            if name in found and not torch.equal(found[name], tensor):
+                raise CheckpointError(
+                    "two tensors differ that should be one", value=f"{source} and {name}", hint="is tie_word_embeddings right?"
+                )
+            found[name] = tensor
+    return found
+
+
+def _tensors(stored: dict[str, Stored], places: Places) -> Iterator[tuple[str, Tensor]]:
+    """Every stored tensor that has a place, one at a time, finite and in floating point."""
+    import torch
+    from safetensors import safe_open
+
+    for file in dict.fromkeys(entry.file for entry in stored.values()):
+        with safe_open(file, "pt") as opened:
+            for name in (name for name, entry in stored.items() if entry.file == file and name in places):
+                tensor = opened.get_tensor(stored[name].name)
+                if tensor.dtype == torch.int8:
+                    tensor = dequantised(tensor, _scales(stored[name + SCALE]), torch.float32)
+                if not bool(torch.isfinite(tensor).all()):
+                    raise CheckpointError("a tensor holds values that are not finite", value=f"{stored[name].name} in {file}")
+                yield name, tensor
+
+
+def _scales(entry: Stored) -> Tensor:
+    from safetensors import safe_open
+
+    with safe_open(entry.file, "pt") as opened:
+        return opened.get_tensor(entry.name)
