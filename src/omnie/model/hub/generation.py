@@ -52,6 +52,7 @@ class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin)
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_token_type_ids: Tensor | None = None,
+        moe_mm_token_type_ids: Tensor | None = None,
         segment_ids: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
@@ -76,6 +77,7 @@ class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin)
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             mm_token_type_ids=mm_token_type_ids,
+            moe_mm_token_type_ids=moe_mm_token_type_ids,
             segment_ids=segment_ids,
             **dict(zip(MEDIA_NAMES, given, strict=True)),
             **kwargs,
@@ -95,10 +97,12 @@ class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin)
         is_first_iteration: bool | None = False,
         position_ids: Tensor | None = None,
         mm_token_type_ids: Tensor | None = None,
+        moe_mm_token_type_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """One step's inputs: with a cache, media only in the first step, and per-token tensors of the new tokens alone."""
-        if not is_first_iteration and kwargs.get("use_cache", True):
+        continues = not is_first_iteration and kwargs.get("use_cache", True)
+        if continues:
             kwargs = {name: value for name, value in kwargs.items() if name not in MEDIA_NAMES}
         step = super().prepare_inputs_for_generation(
             input_ids, next_sequence_length, past_key_values, attention_mask, inputs_embeds, is_first_iteration, **kwargs
@@ -110,7 +114,10 @@ class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin)
         types = None if mm_token_type_ids is None else mm_token_type_ids[:, -shape[1] :]
         if position_ids is None:
             position_ids = self.model.positions(shape, types, attention_mask, past_key_values, kwargs)
-        return step | {"mm_token_type_ids": types, "position_ids": position_ids}
+        routes = None if continues else moe_mm_token_type_ids  # what follows the prompt is text
+        if routes is not None:
+            routes = nn.functional.pad(routes, (0, max(0, shape[1] - routes.shape[1])))[:, -shape[1] :]
+        return step | {"mm_token_type_ids": types, "moe_mm_token_type_ids": routes, "position_ids": position_ids}
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> None:
         """None: each step's positions follow from the cache (`prepare_inputs_for_generation`)."""
