@@ -26,6 +26,7 @@ def write(folder: Path) -> Path:
     config = Ernie4_5_VLMoeConfig(text_config=text, vision_config=VISION_CONFIG, **ids)
     torch.manual_seed(11)
     draw(Ernie4_5_VLMoeForConditionalGeneration(config), LARGE).save_pretrained(folder)
+    folder.mkdir(exist_ok=True)
     write_processor(folder)
     return folder
 
@@ -38,6 +39,7 @@ def write_text(folder: Path) -> Path:
     )  # fmt: skip
     torch.manual_seed(12)
     draw(Ernie4_5_MoeForCausalLM(config), LARGE).save_pretrained(folder)
+    folder.mkdir(exist_ok=True)
     write_processor(folder)
     (folder / "processor_config.json").unlink()
     return folder

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from omnie import foreign
 from omnie.checkpoint.folders import find, shard_names
-from omnie.checkpoint.stored import headers, own_parts, places_of, tied, weights
+from omnie.checkpoint.stored import Parameters, headers, own_parts, places_of, tied, weights
+from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.processor import Encoder
 from omnie.processor.ernie import ErnieEncoder, Facts
@@ -72,6 +73,30 @@ def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None
     if shared:
         model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` makes two parameters of one tensor
     return model.eval()
+
+
+def parameters(reference: str | Path | None) -> Parameters:
+    """A folder's parameters, to be read one at a time; checked, but not loaded.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or in 4 bits.
+    """
+    import torch
+
+    from omnie.model import int4
+    from omnie.model.omni import Omni
+
+    folder = find(reference)
+    kind, config = architecture.read(folder / "config.json", {"omnie": architecture.of, **foreign.READERS})
+    if int4.read(folder / "config.json") is not None:
+        raise CheckpointError(
+            "the model is in 4 bits", value=folder, allowed="floating point or int8", hint="take its original"
+        )
+    with torch.device("meta"), without_initialisation():
+        model = Omni(config)
+    published = kind in foreign.READERS
+    stored = headers([folder / name for name in shard_names(folder)], foreign.stored_name if published else str)
+    return Parameters(model, stored, folder, published)
 
 
 def blueprint(folder: Path) -> Omni:

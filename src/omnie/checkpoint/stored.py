@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from omnie import foreign
 from omnie.checkpoint.int8 import GROUP, SCALE, dequantised
 from omnie.errors import CheckpointError
 from omnie.foreign import Part
@@ -143,6 +144,41 @@ def _tensors(stored: dict[str, Stored], places: Places) -> Iterator[tuple[str, T
                 if not bool(torch.isfinite(tensor).all()):
                     raise CheckpointError("a tensor holds values that are not finite", value=f"{stored[name].name} in {file}")
                 yield name, tensor
+
+
+class Parameters:
+    """The parameters of a folder's model, one at a time, as stored: for what is too large to be held whole.
+
+    Attributes:
+        model: The plain model, on the meta device.
+    """
+
+    def __init__(self, model: Omni, stored: dict[str, Stored], folder: Path, published: bool):
+        self.model, self._stored = model, stored
+        self._shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+        self._parts = foreign.parts if published else own_parts
+        places_of(model, stored, folder, self._parts, foreign.EXTRA if published else ())
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Of a parameter; int8 becomes bfloat16, and routers are float32."""
+        import torch
+
+        names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.bfloat16}
+        first = next(iter(self._parts(name, self.shape(name), self.model.config)))
+        return torch.float32 if ".gate." in name else names[self._stored[first.name].kind]
+
+    def shape(self, name: str) -> list[int]:
+        return self._shapes[name]
+
+    def read(self, name: str) -> Tensor:
+        """A parameter, put together of the tensors that it is stored in.
+
+        Raises:
+            CheckpointError: a value is not finite.
+        """
+        pieces = {part.name: [(name, part)] for part in self._parts(name, self.shape(name), self.model.config)}
+        used = {key: self._stored[piece] for piece in pieces for key in (piece, piece + SCALE) if key in self._stored}
+        return weights(used, self.model, self.dtype(name), pieces)[name]
 
 
 def _scales(entry: Stored) -> Tensor:

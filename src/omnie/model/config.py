@@ -204,6 +204,9 @@ class Architecture:
             _check_count(f"placeholders.{name}", token, largest, least=0)
 
 
+MEDIA = ("image", "video", "audio")
+"""Media that stand in a text as tokens of their own: `placeholders`, and `NAME_token_id` in Transformers' words."""
+
 LARGEST_COUNT = 2**22
 LARGEST = {
     "num_hidden_layers": 1024,
@@ -381,4 +384,5 @@ def to_json(config: Architecture) -> str:
     """`config.json` of an architecture, as `of` and Transformers' `AutoConfig` take it."""
     values = {item.name: getattr(config, item.name) for item in dataclasses.fields(Architecture)}
     header = {"architectures": ["OmnieForConditionalGeneration"], "model_type": "omnie"}
-    return json.dumps(header | values, indent=2) + "\n"
+    media = {f"{name}_token_id": token for name, token in (config.placeholders or {}).items() if name in MEDIA}
+    return json.dumps(header | values | media, indent=2) + "\n"

@@ -7,10 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from omnie.model.config import Architecture, architecture
-
-PLACEHOLDERS = ("image", "video", "audio")
-"""Media that stand in a text as tokens of their own, `NAME_token_id`."""
+from omnie.model.config import MEDIA, Architecture, architecture
 
 
 class OmnieConfig(PreTrainedConfig, Architecture):
@@ -35,7 +32,7 @@ class OmnieConfig(PreTrainedConfig, Architecture):
     def of(cls, size: str | Architecture) -> OmnieConfig:
         """The config of a named size ("8b", "nano", "toy") or of an architecture."""
         fields = size if isinstance(size, Architecture) else architecture(size)
-        ids = {f"{name}_token_id": token for name, token in (fields.placeholders or {}).items() if name in PLACEHOLDERS}
+        ids = {f"{name}_token_id": token for name, token in (fields.placeholders or {}).items() if name in MEDIA}
         return cls(**{item.name: getattr(fields, item.name) for item in dataclasses.fields(Architecture)}, **ids)
 
     @classmethod

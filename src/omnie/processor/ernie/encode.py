@@ -5,6 +5,7 @@ What is counted comes first: pixels are touched only when the conversation fits 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -89,8 +90,19 @@ class ErnieEncoder:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Copies what `load` reads."""
-        copy_files(self.folder, Path(folder), self.clips)
+        """Copies what `load` reads; a token for sound is written into the tokenizer's files."""
+        folder = Path(folder)
+        copy_files(self.folder, folder, self.clips)
+        if "audio" in self.names:
+            values = settings.read(folder / "tokenizer_config.json") | {"audio_token": self.names["audio"]}
+            (folder / "tokenizer_config.json").write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+            self.tokenizer.save(folder)
+
+    def hearing(self, token: str, number: int) -> ErnieEncoder:
+        """The same encoder, in which a token stands for sound; it becomes part of the tokenizer where it is not yet."""
+        self.tokenizer.add(token, number)
+        placeholders, names = {**self.facts.placeholders, "audio": number}, {**self.names, "audio": token}
+        return replace(self, facts=replace(self.facts, placeholders=placeholders), names=names)
 
     def with_thinking(self, thinking: bool | None) -> ErnieEncoder:
         """The same encoder with the template's switch set.

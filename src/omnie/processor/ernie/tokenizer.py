@@ -14,12 +14,13 @@ from pathlib import Path
 from tokenizers import Tokenizer as Backend
 from tokenizers.decoders import DecodeStream
 
-from omnie.errors import CheckpointError, InputError
+from omnie.errors import CheckpointError, InputError, OptionError
 from omnie.processor.ernie import sentencepiece
 
 FILE, SENTENCEPIECE = "tokenizer.json", "tokenizer.model"
 SHIELD = "\U0010fffe"
 """Set behind the first letter of a special token that a user's text spells. A noncharacter: no text has one."""
+UNUSED = re.compile(r"unused?\b|unuse:|reserved", re.IGNORECASE)
 KEPT = ("<think>", "</think>")
 """Special tokens that an answer shows: they part thoughts from the answer."""
 
@@ -32,7 +33,10 @@ class ErnieTokenizer:
         backend.no_truncation()
         backend.add_special_tokens([token for token in special if backend.token_to_id(token) is not None])
         self.backend = backend
-        added = backend.get_added_tokens_decoder()
+        self._find_special()
+
+    def _find_special(self) -> None:
+        added = self.backend.get_added_tokens_decoder()
         self.special = {token.content: number for number, token in added.items() if token.special}
         spellings = sorted(map(re.escape, self.special), key=len, reverse=True)
         self._special = re.compile("|".join(spellings) or r"(?!)")
@@ -59,6 +63,26 @@ class ErnieTokenizer:
         raise CheckpointError(
             "tokenizer is missing", value=folder, allowed=f"{FILE} or {SENTENCEPIECE}", hint="copy it from where the model is"
         )
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json`."""
+        self.backend.save(str(folder / FILE))
+
+    def add(self, token: str, number: int) -> None:
+        """Makes a token special; a new one gets the next free id.
+
+        Raises:
+            OptionError: it is, or would be, another id than `number`.
+        """
+        self.backend.add_special_tokens([token])
+        if self.backend.token_to_id(token) != number:
+            raise OptionError("token has another id", value=f"{token} {self.backend.token_to_id(token)}", allowed=f"{number}")
+        self._find_special()
+
+    def unused(self) -> Iterator[tuple[str, int]]:
+        """Tokens that the published models keep for later, by their names; the last ones first."""
+        names = self.backend.get_vocab()
+        yield from sorted(((token, n) for token, n in names.items() if UNUSED.search(token)), key=lambda item: -item[1])
 
     def __len__(self) -> int:
         return self.backend.get_vocab_size()
