@@ -63,7 +63,7 @@ def test_the_answer_depends_on_each_part(runtime):
 def test_a_full_answer_says_length_and_a_stopped_one_stop(runtime, monkeypatch):
     assert runtime.answer(MESSAGE, FEW).finish == "length"
     ids = list(runtime.engine.generate(request(runtime, FEW)))
-    monkeypatch.setattr("omnie.runtime.STOP", frozenset({ids[5]}))
+    monkeypatch.setattr(runtime.processor, "stop", frozenset({ids[5]}))
     stopped = runtime.answer(MESSAGE, FEW)
     assert stopped.finish == "stop" and stopped.usage.completion == ids.index(ids[5])
 
@@ -89,7 +89,7 @@ def test_characters_arrive_whole(runtime, monkeypatch, ids):
     """Byte tokens, one at a time: never half a character, and together what `decode` says."""
     letters = {token: number for number in range(32, 288) for token in [runtime.processor.tokenizer._bytes[number]]}
     tokens = [letters[bytes([byte])] for byte in ids]
-    monkeypatch.setattr(runtime.engine, "generate", lambda request: iter(tokens))
+    monkeypatch.setattr(runtime.engine, "generate", lambda request, attend: iter(tokens))
     texts = [delta.text for delta in runtime.stream(MESSAGE, FEW)]
     assert "".join(texts) == runtime.processor.decode(tokens) == bytes(ids).decode("utf-8", "replace")
     assert all("\ufffd" not in text for text in texts) or b"\xff" in bytes(ids) or len(ids) == 1

@@ -16,10 +16,9 @@ from omnie.engine.engine import Engine
 from omnie.engine.request import GREEDY, Request, SamplingOptions
 from omnie.inputs import MODALITIES
 from omnie.messages import Message
-from omnie.processor import tokens
+from omnie.ops.flashmask.layers import DynamicAttention
+from omnie.ops.levels import EXACT, Level
 
-STOP = frozenset({tokens.ID[tokens.END]})
-"""Tokens with which the assistant ends its turn."""
 FinishReason = Literal["stop", "length"]
 
 
@@ -45,12 +44,14 @@ class Timings:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage and the timings."""
+    """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage, the timings and what
+    attention left out (`DynamicAttention.report`)."""
 
     text: str
     finish: FinishReason | None = None
     usage: Usage | None = None
     timings: Timings | None = None
+    attention: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,30 @@ class Runtime:
     Args:
         reference: A built-in model's name or a model folder; None is the embedded default, `nano`.
         dtype: Weights' torch dtype; None lets the checkpoint choose.
+        attention: `exact`, `certified:EPS` or `fast:BUDGET` (`ops/levels.py`); None leaves it to the checkpoint.
+        thinking: Whether a model that can think before it answers does so; None leaves it to its chat template.
 
     Raises:
         CheckpointError: the model cannot be loaded.
+        OptionError: `thinking` is set, and the model has no such switch.
     """
 
-    def __init__(self, reference: str | Path | None = None, *, dtype: Any = None):
+    def __init__(
+        self,
+        reference: str | Path | None = None,
+        *,
+        dtype: Any = None,
+        thinking: bool | None = None,
+        attention: str | None = None,
+    ):
         clock = Clock()
-        self.model, self.processor = checkpoint.load(reference, dtype=dtype)
+        self.model, encoder = checkpoint.load(reference, dtype=dtype)
+        self.processor = encoder.with_thinking(thinking)
         self.name = str(reference or checkpoint.DEFAULT)
         self.engine = Engine(self.model, context=self.model.config.max_position_embeddings)
+        stored = Level.parse(self.model.config.attention)
+        self.attention = stored if attention is None else Level.parse(attention)
+        self.dynamic = {self.attention, stored} != {EXACT}
         self._load = clock.lap()
 
     def answer(self, messages: Sequence[Message], options: SamplingOptions = GREEDY) -> Answer:
@@ -96,8 +111,9 @@ class Runtime:
         """
         clock = Clock()
         inputs = self.processor.encode(messages)
-        request = Request(inputs, options, STOP)
-        encode, counted = clock.lap(), Counted(self.engine.generate(request))
+        request = Request(inputs, options, self.processor.stop)
+        attend = DynamicAttention(self.attention) if self.dynamic else None
+        encode, counted = clock.lap(), Counted(self.engine.generate(request, attend))
         prefill = None
         for text in self.processor.tokenizer.stream(counted):
             prefill = clock.lap() if prefill is None else prefill
@@ -111,6 +127,7 @@ class Runtime:
             "stop" if counted.count < self.engine.room(request) else "length",
             Usage(request.length, counted.count, media_tokens(inputs)),
             Timings(self._load, encode, prefill, decode, speed),
+            {"level": str(self.attention), "layers": attend.report() if attend else []},
         )
 
 

@@ -95,6 +95,23 @@ def test_json_holds_answer_tokens_timings_and_model(ask, toy_folder):
     assert all(seconds >= 0 for seconds in result["timings"].values())
 
 
+def test_json_says_what_attention_left_out(ask):
+    exact, certified = (
+        json.loads(ask(*options, "--json", "picture.png", "What?")[1]) for options in ([], ["--attention", "certified"])
+    )
+    assert exact["attention"] == {"level": "exact", "layers": []}
+    assert certified["attention"]["level"] == "certified:0.001" and certified["answer"] == exact["answer"]
+    rows = certified["attention"]["layers"]
+    assert [(row["layer"], row["phase"]) for row in rows] == [(0, "prefill"), (0, "decode"), (1, "prefill"), (1, "decode")]
+    assert all(row["dropped_mass_bound"] <= 1e-3 and row["kept_tiles"] == 1 for row in rows)  # a few dozen tokens: all are near
+
+
+@pytest.mark.parametrize("level", ["certified:2", "fast:0", "quick", "exact:1"])
+def test_attention_out_of_range_is_one_line_and_status_2(ask, level):
+    status, answer, talk = ask("--attention", level, "picture.png", "What?")
+    assert (status, answer) == (2, "") and talk.count("\n") == 1 and "allowed" in talk
+
+
 def test_the_order_of_files_is_kept(ask):
     assert ask("picture.png", "table.csv", "What?") != ask("table.csv", "picture.png", "What?")
 

@@ -45,21 +45,40 @@ def ask(
             "The question may be left out when a sound file asks it.",
         ),
     ],
-    json: Annotated[bool, typer.Option("--json", help="One JSON object: answer, tokens, timings (s), model.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object: answer, tokens, timings (s), attention, model.")
+    ] = False,
     model: Annotated[str | None, typer.Option(help="A built-in model or a model folder.", show_default="nano")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that reach this probability.")] = 1.0,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1 makes tokens that occurred less likely.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Makes sampling reproducible.", show_default="random")] = None,
+    thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--thinking/--no-thinking", help="Let a model that can think do so before it answers.", show_default="the model's"
+        ),
+    ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(
+            help="exact; certified[:EPS] leaves out what provably weighs less than EPS of each row; "
+            "fast[:BUDGET] computes that share of the tiles.",
+            show_default="the model's",
+        ),
+    ] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Ignore the sound tracks of clips.")] = False,
 ) -> None:
     """Answer a question about files."""
     from omnie.cli.ask import run
     from omnie.engine.request import SamplingOptions
+    from omnie.ops.levels import Level
 
     options = SamplingOptions(max_tokens, temperature, top_p, repetition_penalty, seed)
-    run(arguments, options, model=model, as_json=json, audio=not no_audio)
+    if attention is not None:
+        Level.parse(attention)  # a wrong one fails before torch is imported
+    run(arguments, options, model=model, as_json=json, audio=not no_audio, thinking=thinking, attention=attention)
 
 
 @app.command()
@@ -86,6 +105,24 @@ def quantize(
     from omnie.cli.quantize import run
 
     run(source, target, group=group_size, rounding=rounding, force=force, as_json=json)
+
+
+@app.command()
+def extend(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A model folder that takes no sound.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write.", show_default=False)],
+    audio: Annotated[bool, typer.Option("--audio", help="Add an audio encoder and audio experts.")] = False,
+    audio_token: Annotated[
+        str | None, typer.Option(help="The token that stands for sound.", show_default="a new or an unused one")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the new weights.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the model in DST.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Write a model that can learn to hear; what it says about text, images and video stays the same."""
+    from omnie.cli.extend import run
+
+    run(source, target, audio=audio, token=audio_token, seed=seed, force=force, as_json=json)
 
 
 app.command()(train.command())

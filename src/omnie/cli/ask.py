@@ -22,7 +22,14 @@ STDIN = "-"
 
 
 def run(
-    arguments: Sequence[str], options: SamplingOptions, *, model: str | None = None, as_json: bool = False, audio: bool = True
+    arguments: Sequence[str],
+    options: SamplingOptions,
+    *,
+    model: str | None = None,
+    as_json: bool = False,
+    audio: bool = True,
+    thinking: bool | None = None,
+    attention: str | None = None,
 ) -> None:
     """Print the answer: as it comes, or as one JSON object.
 
@@ -32,7 +39,7 @@ def run(
     started = time.perf_counter()
     files, question = split(arguments)
     pending = media.start_all([_reference(file) for file in files], audio=audio)
-    runtime = load(model)
+    runtime = load(model, thinking=thinking, attention=attention)
     imported = time.perf_counter() - started
     message = compose([item.result() for item in pending], question)
     waited = time.perf_counter() - started - imported
@@ -43,13 +50,13 @@ def run(
         show(deltas)
 
 
-def load(model: str | None) -> "Runtime":
+def load(model: str | None, **options: Any) -> "Runtime":
     """The runtime; only here do torch and the model's code get imported."""
     gc.disable()  # the imports make a million objects that stay: collecting in between costs 0.3 s
     try:
         from omnie.runtime import Runtime
 
-        return Runtime(model)
+        return Runtime(model, **options)
     finally:
         gc.freeze()
         gc.enable()
@@ -111,6 +118,7 @@ def report(runtime: "Runtime", deltas: "Sequence[Delta]", **before: float) -> di
         "model": runtime.name,
         "finish_reason": last.finish,
         "tokens": asdict(last.usage),
+        "attention": last.attention,
         "timings": {name: round(value, 4) for name, value in (before | asdict(last.timings)).items()},
     }
 
