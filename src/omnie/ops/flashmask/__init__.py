@@ -21,7 +21,13 @@ LARGEST_HEAD = 256
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-BACKENDS: dict[str, Backend] = {"reference": reference.attention, "cpu": cpu.attention}
+def _gpu(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling: float) -> tuple[Tensor, Tensor]:
+    from omnie.ops.flashmask import gpu  # Triton is there where a GPU is
+
+    return gpu.attention(q, k, v, mask, scaling)
+
+
+BACKENDS: dict[str, Backend] = {"reference": reference.attention, "cpu": cpu.attention, "gpu": _gpu}
 
 
 def attention(

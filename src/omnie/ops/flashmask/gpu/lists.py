@@ -1,0 +1,101 @@
+"""Which tiles a program visits: for each block of rows the blocks of columns that are full, then those that are mixed.
+
+    empty(rows, columns)  =  max LTS <= first and min LTE >= last,  or  max UTS <= first and min UTE >= last
+    full(rows, columns)   =  (min LTS >= last or max LTE <= first)  and  (min UTS >= last or max UTE <= first)
+
+Layout: `extremes` [8, masks, C] int32, minima then maxima of LTS, LTE, UTS, UTE over each block of columns. A list is a row of
+C int32 entries: full tiles from the front, mixed tiles from the back. One program of `_list_kernel` owns one list: it reads all
+extremes, a chunk at a time, and writes its tiles in order. No length is a compile-time constant, so nothing is compiled again
+when lengths change. Lists of columns (`by_columns`), for the backward pass, are the same with rows and columns exchanged.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from omnie.ops.flashmask.mask import ColumnMask
+
+
+class Lists(NamedTuple):
+    """Tiles to visit.
+
+    Attributes:
+        tiles: int32 [masks, blocks, C].
+        full, mixed: int32 [masks, blocks], how many stand at the front and at the back.
+    """
+
+    tiles: Tensor
+    full: Tensor
+    mixed: Tensor
+
+
+@triton.jit
+def _list_kernel(
+    extremes, tiles, full_count, mixed_count, masks, blocks, columns, queries, keys,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr, BY_COLUMNS: tl.constexpr,
+):  # fmt: skip
+    own, mask = tl.program_id(0), tl.program_id(1)
+    entries = tl.cdiv(queries, ROWS) if BY_COLUMNS else columns
+    tiles += (mask * blocks + own) * entries
+    stride = masks * columns
+    n_full, n_mixed = 0, 0
+    for start in range(0, entries, CHUNK):
+        other = start + tl.arange(0, CHUNK)
+        valid = other < entries
+        if BY_COLUMNS:
+            at, first, column = extremes + mask * columns + own, other * ROWS, own
+            inside = True
+        else:
+            at, first, column = extremes + mask * columns + other, own * ROWS, other
+            inside = valid
+        last = tl.minimum(first + ROWS, queries)
+        least_lts, least_lte = tl.load(at, mask=inside), tl.load(at + stride, mask=inside)
+        least_uts, least_ute = tl.load(at + 2 * stride, mask=inside), tl.load(at + 3 * stride, mask=inside)
+        most_lts, most_lte = tl.load(at + 4 * stride, mask=inside), tl.load(at + 5 * stride, mask=inside)
+        most_uts, most_ute = tl.load(at + 6 * stride, mask=inside), tl.load(at + 7 * stride, mask=inside)
+        empty = ((most_lts <= first) & (least_lte >= last)) | ((most_uts <= first) & (least_ute >= last))
+        full = ((least_lts >= last) | (most_lte <= first)) & ((least_uts >= last) | (most_ute <= first))
+        whole = (column * WIDTH + WIDTH <= keys) & (
+            first + ROWS <= queries
+        )  # a tile over the edge needs the kernel's bounds check
+        is_full = (full & whole & valid & (empty == 0)).to(tl.int32)
+        is_mixed = ((empty == 0) & valid).to(tl.int32) - is_full
+        to_full = n_full + tl.cumsum(is_full, 0) - is_full
+        to_mixed = entries - 1 - (n_mixed + tl.cumsum(is_mixed, 0) - is_mixed)
+        tl.store(tiles + to_full, other, mask=is_full != 0)
+        tl.store(tiles + to_mixed, other, mask=is_mixed != 0)
+        n_full += tl.sum(is_full, 0)
+        n_mixed += tl.sum(is_mixed, 0)
+    tl.store(full_count + mask * blocks + own, n_full)
+    tl.store(mixed_count + mask * blocks + own, n_mixed)
+
+
+def extremes_of(mask: ColumnMask, width: int) -> Tensor:
+    """[8, masks, C] int32."""
+    bounds = torch.stack(mask.bounds).flatten(1, 2)
+    missing = -mask.keys % width
+    if missing:
+        bounds = torch.cat([bounds, bounds[..., -1:].expand(-1, -1, missing)], -1)
+    blocks = bounds.unflatten(-1, (-1, width))
+    return torch.cat([blocks.amin(-1), blocks.amax(-1)])
+
+
+def lists_of(mask: ColumnMask, extremes: Tensor, rows: int, width: int, *, by_columns: bool = False) -> Lists:
+    """Lists for blocks of `rows` queries, or, by columns, for blocks of `width` keys."""
+    masks, columns = extremes.shape[1:]
+    row_blocks = triton.cdiv(mask.queries, rows)
+    blocks, entries = (columns, row_blocks) if by_columns else (row_blocks, columns)
+    result = [
+        torch.empty(size, dtype=torch.int32, device=extremes.device)
+        for size in ((masks, blocks, entries), (masks, blocks), (masks, blocks))
+    ]
+    _list_kernel[(blocks, masks)](
+        extremes, *result, masks, blocks, columns, mask.queries, mask.keys,
+        ROWS=rows, WIDTH=width, CHUNK=128, BY_COLUMNS=by_columns,
+    )  # fmt: skip
+    return Lists(*result)
