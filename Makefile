@@ -13,7 +13,7 @@ CHECKED := src tests tools benchmarks examples
 RUN ?= runs/train
 MINUTES ?= 60
 
-.PHONY: install run test check fix assets eval train bench clean
+.PHONY: install run test check fix assets eval train bench bench-quantize clean
 
 install: $(STAMP)
 
@@ -58,6 +58,10 @@ train: assets
 
 bench: install
 	$(BIN)/python tools/startup.py
+
+# Writes 8b with random weights (16 GB, into runs/), converts and loads it; the rest of the machine goes first.
+bench-quantize: install
+	nice -n 19 $(BIN)/python benchmarks/quantize_8b.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
