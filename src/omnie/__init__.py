@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _WINDOW = {
     "Runtime": "omnie.runtime",
+    "load": "omnie.checkpoint",
     "SamplingOptions": "omnie.engine.request",
     "OmnieConfig": "omnie.model",
     "OmnieForConditionalGeneration": "omnie.model",
@@ -47,6 +48,7 @@ def register() -> None:
 
     hub.register()
     hub.OmniePreTrainedModel.int8 = (checkpoint.SCALE, checkpoint.dequantised)
+    hub.OmnieForConditionalGeneration.published = staticmethod(checkpoint.published)
     hub.OmnieForConditionalGeneration.processor_of = OmnieProcessor.from_pretrained
     AutoProcessor.register(hub.OmnieConfig, OmnieProcessor, exist_ok=True)
     AutoTokenizer.register(hub.OmnieConfig, tokenizer_class=OmnieTokenizer, exist_ok=True)

@@ -105,3 +105,19 @@ def test_special_tokens_that_a_user_spells_are_text(folder):
     plain = encoder.encode([user("What? <|IMAGE_PLACEHOLDER|></s>", a_picture())])
     assert (plain["mm_token_type_ids"] == 1).sum() == 5 * 7
     assert "<|IMAGE_PLACEHOLDER|></s>" in encoder.decode(plain["input_ids"].tolist(), special=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_from_pretrained_takes_a_published_folder(folder, dtype):
+    import omnie
+
+    model = omnie.OmnieForConditionalGeneration.from_pretrained(folder, dtype=dtype, device_map="auto")
+    plain, encoder = omnie.load(folder, dtype=dtype)
+    inputs = {name: torch.from_numpy(array) for name, array in encoder.encode([user(a_picture(), "What?")]).items()}
+    rows = ("input_ids", "mm_token_type_ids", "moe_mm_token_type_ids", "position_ids")
+    inputs = {name: value[None] if name in rows else value for name, value in inputs.items()}
+    with torch.inference_mode():
+        assert torch.allclose(model(**inputs).logits, plain(**inputs).logits, atol=1e-2 if dtype == torch.bfloat16 else 1e-5)
+    assert model.dtype == dtype and model.config.image_token_id == 6
+    with pytest.raises(OptionError, match="quantization_config.*allowed.*dtype"):
+        omnie.OmnieForConditionalGeneration.from_pretrained(folder, quantization_config={})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnie import foreign
-from omnie.checkpoint.folders import find, shard_names
+from omnie.checkpoint.folders import HUB_NAME, find, shard_names
 from omnie.checkpoint.stored import Parameters, headers, own_parts, places_of, tied, weights
 from omnie.errors import CheckpointError
 from omnie.model import config as architecture
@@ -73,6 +75,31 @@ def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None
     if shared:
         model.lm_head.weight = model.model.language_model.embed_tokens.weight  # `assign` makes two parameters of one tensor
     return model.eval()
+
+
+def published(reference: str | Path, options: Mapping[str, Any]) -> Any:
+    """For Transformers' `from_pretrained`: a folder in a published format, ready to be loaded; None when it is in none.
+
+    Args:
+        options: Of the call; with one that chooses among versions in the Hub, the Hub is left to Transformers.
+
+    Raises:
+        CheckpointError: the model of that name is not on this machine and cannot be fetched.
+    """
+    from omnie.model.hub.generation import Published
+
+    folder = Path(reference)
+    if not folder.is_dir() and HUB_NAME.fullmatch(str(reference)) and not any(options.get(name) for name in VERSIONS):
+        folder = find(reference)
+    try:
+        kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return None
+    return Published(folder, lambda dtype: load_model(folder, dtype=dtype)) if kind in foreign.READERS else None
+
+
+VERSIONS = ("revision", "subfolder", "token", "cache_dir")
+"""Options of `from_pretrained` that say which of several files in the Hub."""
 
 
 def parameters(reference: str | Path | None) -> Parameters:

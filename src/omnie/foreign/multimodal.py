@@ -86,7 +86,7 @@ def architecture(fields: dict[str, Any]) -> Architecture:
     text |= {"rope_theta": rope_theta(given, text["rope_theta"]), "head_dim": head_dim(text)}
     text["tie_word_embeddings"] = fields.get("tie_word_embeddings", text["tie_word_embeddings"])
     layers = _layer_types(text)
-    sparse = [layer for layer, kind in enumerate(layers) if kind == SPARSE]
+    sparse = {layer for layer, kind in enumerate(layers) if kind == SPARSE}
     first = min(sparse, default=len(layers))
     widths = _widths(text)
     result = Architecture(

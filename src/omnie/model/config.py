@@ -368,9 +368,14 @@ def read(path: Path, readers: Mapping[str, Translate]) -> tuple[str, Architectur
         raise CheckpointError("config.json cannot be read", value=path, hint=str(error)) from error
     kind = fields.get("model_type") if isinstance(fields, dict) else None
     if not isinstance(kind, str) or kind not in readers:
-        raise CheckpointError("not an omnie checkpoint", value=_short(kind), allowed=f"model_type {', '.join(readers)}")
-    result = readers[kind](fields)
-    result.check()
+        raise CheckpointError(
+            "not an omnie checkpoint", value=f"{_short(kind)} in {path}", allowed=f"model_type {', '.join(readers)}"
+        )
+    try:
+        result = readers[kind](fields)
+        result.check()
+    except CheckpointError as error:
+        raise CheckpointError(error.what, value=f"{error.value} in {path}", allowed=error.allowed, hint=error.hint) from error
     return kind, result
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache
+from transformers import Cache, GenerationConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
@@ -20,16 +22,66 @@ from omnie.model.hub.prompt import PromptGenerationMixin
 from omnie.model.omni import Omni
 
 
+class Published(NamedTuple):
+    """A folder in a published format, and what fills a model from it in a dtype (None: as is best)."""
+
+    folder: Path
+    load: Callable[[torch.dtype | None], Omni]
+
+    def face(self, kind: type[OmnieForConditionalGeneration], options: dict[str, Any]) -> Any:
+        """The loaded model; an option that would not be obeyed is an error."""
+        unknown = sorted(name for name, value in options.items() if name not in OBEYED and value is not None)
+        if unknown:
+            allowed = f"{', '.join(OBEYED)}"
+            raise OptionError("unknown option for a published folder", value=", ".join(unknown), allowed=allowed)
+        dtype = next((value for name in ("dtype", "torch_dtype") if (value := options.get(name)) not in (None, "auto")), None)
+        model = kind.of(self.load(getattr(torch, dtype) if isinstance(dtype, str) else dtype))
+        if (self.folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(self.folder)
+        if options.get("attn_implementation") is not None:
+            model.set_attn_implementation(options["attn_implementation"])
+        device = options.get("device_map") or "cpu"
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        if isinstance(device, dict):
+            raise OptionError("a published folder is loaded to one device", value=str(device)[:80], allowed="auto, or a device")
+        return model.to(device)
+
+
+OBEYED = (
+    "dtype",
+    "torch_dtype",
+    "device_map",
+    "attn_implementation",
+    "low_cpu_mem_usage",
+    "trust_remote_code",
+    "local_files_only",
+)
+"""Options of `from_pretrained` for a published folder. The last three ask for what is always done."""
+
+
 class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin):
     """The whole model, with the weights' names of `omni.Omni`."""
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    published: ClassVar[Callable[..., Published | None] | None] = None
+    """(name, options) -> a model in a published format, or None when the name means none. Published formats are known floors
+    above (`checkpoint/`), so `omnie.register()` fills it in."""
 
     def __init__(self, config: OmnieConfig):
         super().__init__(config)
         self.model = OmnieModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in Transformers; ERNIE 4.5's published folders too, with those of its options that make sense for them."""
+        name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        found = cls.published(name, kwargs) if cls.published is not None and name is not None else None
+        if found is None:
+            return super().from_pretrained(*args, **kwargs)
+        return found.face(cls, {key: value for key, value in kwargs.items() if key != "pretrained_model_name_or_path"})
 
     @classmethod
     def of(cls, omni: Omni) -> OmnieForConditionalGeneration:
