@@ -64,7 +64,7 @@ def train(stop_after: float, options: list[str]) -> int:
     prepare_machine()
     from omnie.train.__main__ import parser
     from omnie.train.config import TrainConfig
-    from omnie.train.process import prepare
+    from omnie.train.optim.process import prepare
 
     prepare()  # before PyTorch is imported
     given = [text for name, value in DEFAULTS.items() if f"--{name}" not in options for text in (f"--{name}", str(value))]

@@ -5,7 +5,7 @@ import numpy as np
 from omnie.data.example import Example
 from omnie.media.types import Audio, Image
 from omnie.messages import Part, text
-from omnie.train.source import Encoding, Stream
+from omnie.train.stream.source import Encoding, Stream
 
 WORDS = ("rot", "blau", "eins", "zwei", "haus", "baum", "katze", "wind")
 

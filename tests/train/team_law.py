@@ -16,9 +16,9 @@ import torch
 
 from omnie.errors import OmnieError
 from omnie.train.config import TrainConfig
-from omnie.train.loader import LoaderSettings, batches
-from omnie.train.routers import RouterSettings
-from omnie.train.team import STEP, STOP, Team
+from omnie.train.objective.routers import RouterSettings
+from omnie.train.optim.team import STEP, STOP, Team
+from omnie.train.stream.loader import LoaderSettings, batches
 from omnie.train.trainer import Trainer
 from train import fake
 

@@ -5,8 +5,8 @@ import torch
 from omnie.model.config import architecture
 from omnie.model.omni import Omni
 from omnie.processor.tokens import COUNT, SPECIAL
-from omnie.train.letters import Letters, spell, spelling_of
-from omnie.train.losses import AlignmentHeads
+from omnie.train.objective.letters import Letters, spell, spelling_of
+from omnie.train.objective.losses import AlignmentHeads
 
 TEXTS = [*(name.encode() for name in SPECIAL), b"a", b"ab", "ä".encode(), b"abcde", b""]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from omnie.errors import OptionError
-from omnie.train.loader import Loader, LoaderError, LoaderSettings, batches
-from omnie.train.source import factor, read_mix
+from omnie.train.stream.loader import Loader, LoaderError, LoaderSettings, batches
+from omnie.train.stream.source import factor, read_mix
 
 from . import fake
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from omnie.train.optimizer import Optimizer, OptimizerSettings, kind_of, orthogonalize
-from omnie.train.schedule import Schedule
+from omnie.train.optim.optimizer import Optimizer, OptimizerSettings, kind_of, orthogonalize
+from omnie.train.optim.schedule import Schedule
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 128), (4, 128, 32), (3, 64, 64)], ids=["wide", "tall stack", "square stack"])

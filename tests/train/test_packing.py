@@ -6,8 +6,8 @@ import torch
 
 from omnie.inputs import AUDIO, IMAGE, audio_tokens, image_tokens
 from omnie.train.config import TrainConfig
-from omnie.train.feed import to_device
-from omnie.train.packing import IGNORE, Packer, Sample, Spelled, collate
+from omnie.train.stream.feed import to_device
+from omnie.train.stream.packing import IGNORE, Packer, Sample, Spelled, collate
 from omnie.train.trainer import Trainer
 
 from . import fake

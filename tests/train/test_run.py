@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from omnie.errors import CheckpointError
-from omnie.train import state
 from omnie.train.config import TrainConfig
-from omnie.train.loader import LoaderSettings, batches
-from omnie.train.log import RunLog
-from omnie.train.losses import AlignmentHeads, AlignmentTensors
+from omnie.train.objective.losses import AlignmentHeads, AlignmentTensors
+from omnie.train.record import state
+from omnie.train.record.log import RunLog
+from omnie.train.stream.loader import LoaderSettings, batches
 from omnie.train.trainer import PATIENCE, Trainer, TrainingError
 
 from . import fake

@@ -15,12 +15,14 @@ from omnie.media.types import Image
 from omnie.messages import Part, text
 from omnie.model import config as architecture
 from omnie.model.omni import Omni
-from omnie.train import circuits, source, state
+from omnie.train import circuits
 from omnie.train import trainer as trainer_module
 from omnie.train.config import TrainConfig
-from omnie.train.feed import to_device
-from omnie.train.packing import IGNORE
-from omnie.train.source import SPELLING
+from omnie.train.record import state
+from omnie.train.stream import source
+from omnie.train.stream.feed import to_device
+from omnie.train.stream.packing import IGNORE
+from omnie.train.stream.source import SPELLING
 from omnie.train.trainer import Trainer
 
 from . import fake

@@ -27,7 +27,7 @@ def main() -> int:
     """Trains; returns the exit status."""
     try:
         config = TrainConfig(**vars(parser().parse_args()))
-        from omnie.train.process import prepare
+        from omnie.train.optim.process import prepare
 
         prepare()  # before PyTorch is imported
         from omnie.train.trainer import train

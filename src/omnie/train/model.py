@@ -16,9 +16,9 @@ from omnie.model.omni import Omni
 from omnie.processor import Tokenizer
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
-from omnie.train.letters import Letters, spell
-from omnie.train.losses import AlignmentHeads
-from omnie.train.source import BUILT_IN
+from omnie.train.objective.letters import Letters, spell
+from omnie.train.objective.losses import AlignmentHeads
+from omnie.train.stream.source import BUILT_IN
 
 HEAD = "lm_head.weight"
 ALIGNMENT = "alignment.safetensors"

@@ -16,7 +16,7 @@ from omnie.messages import user
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
 from omnie.processor.tokens import END, ID
-from omnie.train.source import BUILT_IN
+from omnie.train.stream.source import BUILT_IN
 
 
 class GrowingCache:

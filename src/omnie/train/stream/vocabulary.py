@@ -1,4 +1,4 @@
-"""`python -m omnie.train.vocabulary`: learns the built-in tokenizer from the training material, half German, half English.
+"""`python -m omnie.train.stream.vocabulary`: the built-in tokenizer, learned from the training material, half of it German.
 
 Only the training split is read, and only what is text: questions, passages, answers, and the words of lines and of speech. The
 merges follow what the model must write; how text is cut before merging is the tokenizer's own rule.
@@ -18,7 +18,7 @@ from omnie.data.example import Example, generator_for
 from omnie.errors import OmnieError, OptionError
 from omnie.processor import ProcessorSettings, Tokenizer
 
-FOLDER = Path(__file__).parent.parent / "nano"
+FOLDER = Path(__file__).parents[2] / "nano"
 VOCABULARY = 1024
 SEED = 1
 CHARACTERS = {
@@ -123,7 +123,9 @@ def tokens_per_character(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: writes `tokenizer.json` (and `processor_config.json` where there is none), prints costs as JSON."""
-    parser = argparse.ArgumentParser("omnie.train.vocabulary", description="Learn the tokenizer from the training material.")
+    parser = argparse.ArgumentParser(
+        "omnie.train.stream.vocabulary", description="Learn the tokenizer from the training material."
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default: %(default)s)")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="number of tokens (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace a tokenizer; weights that learned its ids become useless")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from omnie.processor.tokens import COUNT
-from omnie.train.losses import AlignmentTensors, Targets, prompt_targets_of, targets_of
-from omnie.train.packing import Alignment, Batch
+from omnie.train.objective.losses import AlignmentTensors, Targets, prompt_targets_of, targets_of
+from omnie.train.stream.packing import Alignment, Batch
 
 HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 """Inputs whose values shape the computation: they stay on the host, so that reading them waits for nothing."""

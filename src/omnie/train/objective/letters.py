@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from omnie.model.omni import Omni
 from omnie.processor.tokens import COUNT
-from omnie.train.losses import AlignmentHeads, AlignmentTensors
+from omnie.train.objective.losses import AlignmentHeads, AlignmentTensors
 
 LETTERS = 0.85
 """Share of a fresh embedding's length that spells; the rest is random and tells apart tokens that look alike."""

@@ -18,7 +18,7 @@ from omnie.errors import OptionError
 from omnie.inputs import SPATIAL_MERGE, audio_tokens
 from omnie.messages import Message, assistant, user
 from omnie.processor import Encoder
-from omnie.train.packing import IGNORE, Sample, Spelled, shrink
+from omnie.train.stream.packing import IGNORE, Sample, Spelled, shrink
 
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
@@ -27,7 +27,7 @@ WINDOW = 4096
 """Examples among which those that come again are drawn, and how many a worker remembers."""
 EDGE = 0.06
 """Share of a token by which a text may reach into it unnoticed."""
-BUILT_IN = Path(__file__).parent.parent / "nano"
+BUILT_IN = Path(__file__).parents[2] / "nano"
 
 Box = tuple[float, float, float, float]
 Mix = Mapping[str, float | tuple[tuple[float, float], ...]]

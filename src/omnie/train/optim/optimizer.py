@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from omnie.ops.precision import fast_dtype
-from omnie.train.team import Team
+from omnie.train.optim.team import Team
 
 NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from omnie.errors import OmnieError
-from omnie.train.packing import Batch, Packer, Sample, collate
+from omnie.train.stream.packing import Batch, Packer, Sample, collate
 
 PREFETCH = 4
 """Batches that each worker may be ahead of the trainer."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnie.train.packing import IGNORE
+from omnie.train.stream.packing import IGNORE
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What is minimised: answers, spelling by the encoders and by the embeddings, the routers' balance."""
