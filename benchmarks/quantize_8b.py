@@ -149,6 +149,7 @@ def step_convert(options: argparse.Namespace) -> dict[str, Any]:
     with Watch() as watch:
         report = quantise(PLACE / "bf16", PLACE / "int4", rounding=options.rounding, force=True, progress=progress)
     report["model"] = options.size
+    del report["modules"]  # hundreds of lines; `omnie quantize --json` has them
     sizes = {kind: disk(PLACE / kind) for kind in ("bf16", "int4")}
     return watch.facts() | {"disk_bytes": sizes, "report": report}
 

@@ -167,6 +167,15 @@ def test_the_report_adds_up_to_the_files(model, plain, tmp_path):
     for name, group in result["groups"].items():
         assert group["bits_per_parameter"] == pytest.approx(8 * group["bytes"] / group["parameters"], abs=1e-3), name
     assert "other" not in result["groups"]
+    modules = result["modules"]
+    assert [sum(each[key] for each in modules.values()) for key in ("parameters", "bytes")] == [
+        result["parameters"], result["bytes"],
+    ]  # fmt: skip
+    experts = modules[LAYER + "mlp.groups.text.experts"]
+    assert experts["parameters"] == sum(
+        p.numel() for n, p in model.named_parameters() if LAYER + "mlp.groups.text.experts." in n
+    )
+    assert experts["bits_per_parameter"] < 4.8 and modules[LAYER + "self_attn.q_proj"]["bits_per_parameter"] < 4.5
 
 
 def test_the_report_says_which_groups_are_in_4_bits(plain, tmp_path):

@@ -99,7 +99,7 @@ def quantize(
         str, typer.Option(help="search looks for each group's best scale; plain is faster and less exact.")
     ] = "search",
     force: Annotated[bool, typer.Option("--force", help="Replace the model in DST.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object, each module in it.")] = False,
 ) -> None:
     """Write a model in 4 bits and report its bytes."""
     from omnie.cli.quantize import run

@@ -41,16 +41,19 @@ def report(folder: Path, stored: dict[str, Place], shapes: dict[str, list[int]])
 
     Returns:
         `parameters`, `bytes` (of all tensors), `bits_per_parameter`, `headers` (bytes) and `file_bytes` (the sum of both: the
-        size of the weight files); `groups`: the first three for each group of modules.
+        size of the weight files); `groups` and `modules`: the first three for each group of modules, and for each module.
     """
     groups: dict[str, dict[str, Any]] = {group: {"parameters": 0, "bytes": 0} for group in [*PARTS_OF_MODEL, "other"]}
+    modules: dict[str, dict[str, Any]] = {}
     for name, shape in shapes.items():
         parts = [stored[key] for key in (name, *(name + suffix for suffix in SUFFIXES)) if key in stored]
-        groups[part_of_model(name)]["parameters"] += math.prod(shape)
-        groups[part_of_model(name)]["bytes"] += sum(part.end - part.begin for part in parts)
+        module = modules.setdefault(name.rpartition(".")[0], {"parameters": 0, "bytes": 0})
+        for entry in (groups[part_of_model(name)], module):
+            entry["parameters"] += math.prod(shape)
+            entry["bytes"] += sum(part.end - part.begin for part in parts)
     groups = {name: group for name, group in groups.items() if group["parameters"]}
-    for group in groups.values():
-        group["bits_per_parameter"] = round(8 * group["bytes"] / group["parameters"], 3)
+    for entry in (*groups.values(), *modules.values()):
+        entry["bits_per_parameter"] = round(8 * entry["bytes"] / entry["parameters"], 3)
     total = {key: sum(group[key] for group in groups.values()) for key in ("parameters", "bytes")}
     files = sum(file.stat().st_size for file in {place.file for place in stored.values()})
     return {
@@ -60,6 +63,7 @@ def report(folder: Path, stored: dict[str, Place], shapes: dict[str, list[int]])
         "headers": files - total["bytes"],
         "file_bytes": files,
         "groups": groups,
+        "modules": modules,
     }
 
 
