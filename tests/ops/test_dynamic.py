@@ -22,7 +22,7 @@ ROUNDING = 2e-5
 def small_tiles():
     """So few rows a tile, and so little that is always kept, that a few hundred keys give many decisions."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WINDOW": 40, "TAIL": 8, "CHUNK": 2}.items():
+        for name, value in {"WINDOW": 40, "TAIL": 8, "FIRST": 2, "CHUNK": 2}.items():
             patch.setattr(dynamic, name, value)
         for name, value in {"ROWS": 64, "LEAST": 16, "SHORT": 128}.items():
             patch.setattr(cpu, name, value)
@@ -48,6 +48,13 @@ def clusters(q, k):
     return 3 * pages[torch.randint(0, len(pages), q.shape[:3])] + 0.2 * q, k
 
 
+def far_topic(q, k):
+    """Queries follow the first page, whose scores lie hundreds above those of the pages that are always computed."""
+    pages = torch.randn(-(-k.shape[2] // PAGE), k.shape[-1])
+    k = 0.2 * k + 5 * pages.repeat_interleave(PAGE, 0)[: k.shape[2]]
+    return 8 * pages[min(2, len(pages) - 1)] + 0.2 * q, k
+
+
 def sparse(q, k):
     """One coordinate counts: the box bound is tight, the ball is not."""
     return q * (torch.arange(q.shape[-1]) == 1) * 8, k * 4
@@ -61,6 +68,7 @@ CASES = {
     "flat rows": lambda q, k: (q * 0, k),
     "equal scores": lambda q, k: (q, k[:, :, :1].expand_as(k).clone()),
     "clusters": clusters,
+    "far topic": far_topic,
     "sparse": sparse,
     "huge": lambda q, k: (1e4 * q, 1e4 * k),
     "tiny": lambda q, k: (1e-20 * q, 1e-20 * k),
@@ -159,6 +167,14 @@ def test_a_needle_is_found_and_the_rest_dropped():
     for level in ("certified:1e-3", "fast:0.05"):
         stats = check(q, k, v, mask, Level.parse(level))
         assert stats.worst < 1e-3 and stats.saved > 0.7, level
+
+
+@pytest.mark.parametrize("case", ["far topic", "clusters", "one needle", "heavy tails"])
+@pytest.mark.parametrize("eps", [1e-3, 0.1])
+def test_certified_rows_stay_within_eps(case, eps):
+    q, k, v = tensors(case, 5, 128, 40 * PAGE)
+    stats = check(q, k, v, masks("causal", 128, 40 * PAGE), Level("certified", eps))
+    assert stats.kept < stats.tiles
 
 
 def test_flat_rows_are_computed_whole():

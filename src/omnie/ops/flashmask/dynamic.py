@@ -8,9 +8,9 @@ the dropped mass. With o the softmax average of the values over A, and o' that o
 *Proof.* o = (1 - eps) o' + eps o_D with o_D the average over D, so |o - o'| = eps |o_D - o'|, and averages are no longer than
 the longest value. eps = d / (d + k) with the two sums d <= B and k >= K grows with d and falls with k.
 
-K is the log-sum-exp of what was computed: it only grows while a row is worked on. B adds up, page by page, n e^u with n keys
-and u either the bound of `pages.py` (the page's scores are never formed) or the largest score measured (its values are never
-read, as in BLASST). `certified(eps)` drops pages, the lightest first, while B <= eps K for *every* row of the
+K is what was computed, and what is about to be: it only grows while a row is worked on. B adds up, page by page, n e^u with n
+keys and u either the bound of `pages.py` (the page's scores are never formed) or the largest score measured (its values are
+never read, as in BLASST). `certified(eps)` drops pages, the lightest first, while B <= eps K for *every* row of the
 tile, half of eps for either kind; so no row is ever over its budget and none has to be done again. `fast(budget)` keeps the
 given share of pages by their apparent weight; its B may be anything, and is reported all the same.
 
@@ -35,8 +35,8 @@ from omnie.ops.flashmask.tiles import TileBounds
 from omnie.ops.levels import Level
 
 SINKS, WINDOW, TAIL = 64, 256, 64
-CHUNK = 64
-"""Pages whose scores are formed at once."""
+FIRST, CHUNK = 16, 64
+"""Pages that are measured before the bounds are looked at again, at first; and the most whose scores are formed at once."""
 MARGIN = 1 - 2e-3
 """Of a budget that is used: its sums are rounded too."""
 
@@ -192,7 +192,7 @@ class RowTile:
 
     def _certified(self, rest: np.ndarray, weight: Tensor, eps: float) -> None:
         """Heaviest pages first, twice as many every time; in between the bounds are looked at again, because K has grown."""
-        take = CHUNK
+        take = FIRST
         while len(rest):
             left = torch.from_numpy(self._drop(weight, eps / 2))
             rest, weight = rest[left.numpy()], weight[:, left]
@@ -201,12 +201,20 @@ class RowTile:
                 self._measured(np.sort(rest[chunk.numpy()]), eps)
             rest, weight, take = rest[order[take:].numpy()], weight[:, order[take:]], 2 * take
 
-    def _drop(self, weight: Tensor, eps: float) -> np.ndarray:
-        """Drops the lightest columns of log weights [rows, n] while every row's B stays within eps K; gives the rest's."""
-        share = (weight - self.lse[:, None]).exp().nan_to_num(torch.inf, torch.inf)
+    def _drop(self, weight: Tensor, eps: float, least: Tensor | None = None) -> np.ndarray:
+        """Drops the lightest columns of log weights [rows, n] while every row's B stays within eps K; gives the rest's indices.
+
+        `least` [rows, n]: what a column adds to K if it is kept, at least, as a logarithm (its largest score).
+        """
+        base = torch.maximum(self.lse, (weight if least is None else least).amax(1))[:, None]  # nothing below overflows
+        share = (weight - base).exp().nan_to_num(torch.inf, torch.inf)
         order = share.amax(0).argsort()
-        spent = (self.dropped - self.lse).exp().nan_to_num(0.0, torch.inf)
-        within = (share[:, order].cumsum(1) + spent[:, None] <= eps * MARGIN).all(0)
+        kept = (self.lse[:, None] - base).exp().expand_as(share)
+        if least is not None:  # those that stay add to K: each column's allowance counts the columns after it
+            adds = (least[:, order] - base).exp().flip(1).cumsum(1).flip(1)
+            kept = kept + torch.nn.functional.pad(adds[:, 1:], (0, 1))
+        spent = share[:, order].cumsum(1) + (self.dropped[:, None] - base).exp()
+        within = ((spent <= eps * MARGIN * kept) & (kept > 0)).all(0)
         count = int(within.long().cumprod(0).sum())
         if count:
             self.dropped = torch.logaddexp(self.dropped, weight[:, order[:count]].logsumexp(1))
@@ -227,7 +235,8 @@ class RowTile:
             scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
             values = torch.nn.functional.pad(values, (0, 0, 0, missing))
         by_page = scores.unflatten(1, (-1, PAGE))
-        left = self._drop(by_page.amax(2) + float(np.log(PAGE)), eps)
+        top = by_page.amax(2)
+        left = self._drop(top + float(np.log(PAGE)), eps, top)
         self.stats.kept, self.stats.scored = self.stats.kept + len(left), self.stats.scored + len(pages) - len(left)
         self.stats.flops += self.cost * (len(pages) + len(left))
         if len(left):
