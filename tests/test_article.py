@@ -220,6 +220,7 @@ def test_a_tokenizer_takes_a_batch_with_media(tokenizer):
 def test_a_tokenizer_without_media_is_transformers_own(tokenizer):
     ids = tokenizer(["Größe 12", "Größe"], padding=True)["input_ids"]
     assert ids[1][0] == tokenizer.pad_token_id and tokenizer.decode(ids[0]) == "Größe 12"
+    assert tokenizer("Größe", images=[])["input_ids"] == tokenizer("Größe")["input_ids"]
 
 
 # Production Deployment

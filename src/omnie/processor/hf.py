@@ -86,7 +86,8 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
         Args:
             text: A string, or a list of them with a list of items (or one item) for each in `images`, `videos`, `audio`.
         """
-        media = {name: value for name in MEDIA if (value := options.pop(name, None)) is not None}
+        given = {name: options.pop(name, None) for name in MEDIA}
+        media = {name: value for name, value in given.items() if value is not None and not _is_empty(value)}
         if not media:
             return super().__call__(text, *args, **options)
         rows = [text] if isinstance(text, str) else text
@@ -100,6 +101,10 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
     def apply_chat_template(self, conversation: Any, *args: Any, **options: Any) -> Any:
         """As `OmnieProcessor.apply_chat_template`, but giving ids unless told otherwise, as tokenizers do."""
         return self.processor.apply_chat_template(conversation, *args, **({"tokenize": True, "return_dict": True} | options))
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, list | tuple) and not value
 
 
 def _chat(text: str, media: dict[str, Any], row: int | None, rows: int) -> list[dict[str, Any]]:
