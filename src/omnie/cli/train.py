@@ -34,7 +34,7 @@ def parameters() -> typing.Iterator[inspect.Parameter]:
 
 def run(config: TrainConfig) -> None:
     """Train and say on stdout what was done."""
-    from omnie.train.process import prepare
+    from omnie.train.optim.process import prepare
 
     prepare()  # before torch is imported
     from omnie.train.trainer import train
