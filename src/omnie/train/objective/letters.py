@@ -61,25 +61,32 @@ def _moved(chosen: Tensor, spelt: AlignmentTensors, device: torch.device) -> tup
 
 
 def spell(model: Omni, letters: Letters) -> None:
-    """Sets a fresh model's embeddings to directions that spell their tokens, mixed with the random ones that they are."""
+    """Prepares a fresh decoder behind encoders that spell: media tokens and embeddings get length 1, and embeddings spell.
+
+    Shortened tokens are read by heads made longer, so the encoders go on spelling as before. A fresh embedding is a direction
+    that the heads read as the token's text, mixed with the random one that it was.
+    """
+    shorten(model, letters.heads)
     weight = model.model.language_model.embed_tokens.weight
     random = F.normalize(weight.detach().float(), dim=-1)
     free = random.clone().requires_grad_()
     optimizer = torch.optim.Adam([free], RATE)
-    length = _media_length(model)
     for _ in range(STEPS):
-        optimizer.zero_grad()
-        (gradient,) = torch.autograd.grad(letters.loss(length * F.normalize(free, dim=-1)), free)
-        free.grad = gradient
+        (free.grad,) = torch.autograd.grad(letters.loss(F.normalize(free, dim=-1)), free)
         optimizer.step()
     own = torch.cat([chosen for chosen, _ in letters.parts.values()]).unique()
     spelt = F.normalize(free.detach()[own], dim=-1)
-    spelt = F.normalize(spelt - spelt.mean(0), dim=-1)  # what all have in common tells nothing
     with torch.no_grad():
         weight.copy_(random)
-        weight[own] = LETTERS * spelt + (1 - LETTERS**2) ** 0.5 * random[own]
+        weight[own] = (LETTERS * spelt + (1 - LETTERS**2) ** 0.5 * random[own]).to(weight.dtype)
 
 
-def _media_length(model: Omni) -> float:
-    """How long a picture's token is: its norm's gain decides."""
-    return float(model.model.visual.merger.output_norm.weight.detach().float().norm())
+@torch.no_grad()
+def shorten(model: Omni, heads: AlignmentHeads) -> None:
+    """Media tokens of length 1, as text embeddings have: encoders let them grow to ten times that, and what the first layers
+    write beside a token (what stood before it) would then be too faint to be found."""
+    body = model.model
+    for name, norm in (("image", body.visual.merger.output_norm), ("audio", body.audio.output_norm)):
+        length = norm.weight.norm()
+        norm.weight.div_(length)
+        heads.head[name].weight.mul_(length)

@@ -173,11 +173,11 @@ def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, list[int]]
 
 
 def kind_of(name: str, parameter: Tensor) -> str:
-    """`muon`, or AdamW's: `embedding` (with a rate of its own), `adamw`, `plain` (vectors, without weight decay)."""
+    """`muon`, or AdamW's: `embedding` (what enters the decoder, at its own rate), `adamw`, `plain` (vectors, without decay)."""
+    if "embed_tokens" in name or "output_norm" in name:
+        return "embedding"
     if parameter.ndim < 2:
         return "plain"
-    if "embed_tokens" in name:
-        return "embedding"
     experts = parameter.ndim == 3 and "experts" in name
     return "muon" if (parameter.ndim == 2 or experts) and not NOT_MUON.search(name) else "adamw"
 
