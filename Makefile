@@ -63,5 +63,9 @@ bench: install
 bench-quantize: install
 	nice -n 19 $(BIN)/python benchmarks/quantize_8b.py
 
+# FlashMask against torch's attention on this machine, about ten minutes on two idle cores; FlexAttention needs a C++ compiler.
+bench-attention: install
+	$(BIN)/python benchmarks/attention.py
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -124,7 +124,7 @@ def structures(keys: int, rows: int, size: int) -> dict[str, tuple[Tensor, Tenso
     return {
         "sinks and neighbours": (0.3 * noise_q + 3 * axis, sink),
         "one needle": (0.3 * noise_q + 3 * axis, needle),
-        "topics": (0.5 * noise_q + 3 * topics[7 * 512], topics + 0.5 * noise_k),
+        "topics": (0.5 * noise_q + 3 * topics[keys // 2], topics + 0.5 * noise_k),
         "flat": (0.1 * noise_q, noise_k),
     }
 

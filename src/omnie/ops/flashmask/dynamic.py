@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnie.errors import OptionError
 from omnie.ops.flashmask import cpu
 from omnie.ops.flashmask.mask import ColumnMask
 from omnie.ops.flashmask.pages import PAGE, KeyPages
@@ -90,6 +91,8 @@ def attention(
     Returns:
         Output, and the log-sum-exp over the keys that were computed.
     """
+    if q.device.type != "cpu":
+        raise OptionError("dynamic attention is computed on a CPU alone", value=q.device, allowed="exact", hint="attention=exact")
     stats = Stats() if stats is None else stats
     pages = KeyPages.of(k) if pages is None else pages
     wide = torch.promote_types(q.dtype, torch.float32)
