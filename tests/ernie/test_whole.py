@@ -121,3 +121,20 @@ def test_from_pretrained_takes_a_published_folder(folder, dtype):
     assert model.dtype == dtype and model.config.image_token_id == 6
     with pytest.raises(OptionError, match="quantization_config.*allowed.*dtype"):
         omnie.OmnieForConditionalGeneration.from_pretrained(folder, quantization_config={})
+
+
+def test_the_documented_way_in_transformers_words(folder):
+    import omnie
+
+    model, processor = omnie.OmnieForConditionalGeneration.from_pretrained(folder), omnie.OmnieProcessor.from_pretrained(folder)
+    content = [{"type": "image", "image": picture(40, 56)}, {"type": "text", "text": "What?"}]
+    chats = [[{"role": "user", "content": content}], [{"role": "user", "content": "And a car?"}]]
+    how = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
+    options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    alone = [model.generate(**processor.apply_chat_template(chat, **how), **options)[0, -5:] for chat in chats]
+    inputs = processor.apply_chat_template(chats, enable_thinking=False, **how)
+    together = model.generate(**inputs, **options)[:, -5:]
+    assert inputs["attention_mask"].sum(1).min() < inputs["input_ids"].shape[1] and torch.equal(together, torch.stack(alone))
+    answer = model.generate(prompt="What?", multimodal_input={"images": picture(40, 56)}, **options)
+    assert isinstance(answer, str)
+    assert processor.apply_chat_template(chats[1]).endswith("And a car?")

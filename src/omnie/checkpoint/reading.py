@@ -88,14 +88,30 @@ def published(reference: str | Path, options: Mapping[str, Any]) -> Any:
     """
     from omnie.model.hub.generation import Published
 
+    folder, fields = _named(reference, options)
+    known = fields.get("model_type") in foreign.READERS
+    return Published(folder, lambda dtype: load_model(folder, dtype=dtype)) if known else None
+
+
+def published_encoder(reference: str | Path, options: Mapping[str, Any]) -> ErnieEncoder | None:
+    """The encoder of a published folder, or of one that was extended; None for any other name. Arguments as for `published`."""
+    folder, fields = _named(reference, options)
+    if fields.get("model_type") not in foreign.READERS and not fields.get("placeholders"):
+        return None
+    encoder = load_encoder(folder)
+    return encoder if isinstance(encoder, ErnieEncoder) else None
+
+
+def _named(reference: str | Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """The folder that a name means, and what its config.json says: nothing, when there is none that can be read."""
     folder = Path(reference)
     if not folder.is_dir() and HUB_NAME.fullmatch(str(reference)) and not any(options.get(name) for name in VERSIONS):
         folder = find(reference)
     try:
-        kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
-    except (OSError, ValueError, RecursionError, AttributeError):
-        return None
-    return Published(folder, lambda dtype: load_model(folder, dtype=dtype)) if kind in foreign.READERS else None
+        fields = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return folder, {}
+    return folder, fields if isinstance(fields, dict) else {}
 
 
 VERSIONS = ("revision", "subfolder", "token", "cache_dir")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,12 +30,13 @@ def tied(model: Omni) -> dict[str, str]:
 
 
 class Stored(NamedTuple):
-    """A tensor in a weight file, from the file's header alone; `name` is what the file calls it."""
+    """A tensor in a weight file, from the file's header alone; `name` is what the file calls it, `begin` its first byte."""
 
     shape: list[int]
     kind: str
     file: Path
     name: str
+    begin: int
 
 
 def headers(files: list[Path], rename: Callable[[str], str] = str) -> dict[str, Stored]:
@@ -44,13 +46,41 @@ def headers(files: list[Path], rename: Callable[[str], str] = str) -> dict[str, 
     result = {}
     for file in files:
         try:
-            with safe_open(file, "pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 (not a dict)
-                    piece = opened.get_slice(name)
-                    result[rename(name)] = Stored(piece.get_shape(), piece.get_dtype(), file, name)
-        except (SafetensorError, OSError) as error:
+            with safe_open(file, "pt"):  # the library checks that the header is sound and that the data are all there
+                pass
+            with file.open("rb") as opened:
+                length = int.from_bytes(opened.read(8), "little")
+                header = json.loads(opened.read(length))
+        except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError("a weight file is damaged", value=file, hint=f"{error}; copy it again") from error
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            begin = 8 + length + entry["data_offsets"][0]
+            result[rename(name)] = Stored(entry["shape"], entry["dtype"], file, name, begin)
     return result
+
+
+def read(entry: Stored) -> Tensor:
+    """A tensor, copied out of its file: a map of the file would count as ours for as long as one tensor of it is in use."""
+    import torch
+
+    dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
+    tensor = torch.empty(entry.shape, dtype=dtypes[entry.kind])
+    view = memoryview(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")
+    with entry.file.open("rb", buffering=0) as opened:
+        opened.seek(entry.begin)
+        while len(view):  # one read gives at most 2 GiB
+            if not (count := opened.readinto(view)):
+                raise CheckpointError("a weight file ends early", value=entry.file, hint="copy it again")
+            view = view[count:]
+    return tensor
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether all values are. A sum needs no room of the tensor's size; one that overflows gets the exact look."""
+    import torch
+
+    return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(torch.isfinite(tensor).all())
 
 
 Places = dict[str, list[tuple[str, Part]]]
@@ -133,17 +163,15 @@ def weights(stored: dict[str, Stored], model: Omni, dtype: torch.dtype, places: 
 def _tensors(stored: dict[str, Stored], places: Places) -> Iterator[tuple[str, Tensor]]:
     """Every stored tensor that has a place, one at a time, finite and in floating point."""
     import torch
-    from safetensors import safe_open
 
-    for file in dict.fromkeys(entry.file for entry in stored.values()):
-        with safe_open(file, "pt") as opened:
-            for name in (name for name, entry in stored.items() if entry.file == file and name in places):
-                tensor = opened.get_tensor(stored[name].name)
-                if tensor.dtype == torch.int8:
-                    tensor = dequantised(tensor, _scales(stored[name + SCALE]), torch.float32)
-                if not bool(torch.isfinite(tensor).all()):
-                    raise CheckpointError("a tensor holds values that are not finite", value=f"{stored[name].name} in {file}")
-                yield name, tensor
+    for name in sorted((name for name in stored if name in places), key=lambda name: (stored[name].file, stored[name].begin)):
+        entry = stored[name]
+        tensor = read(entry)
+        if entry.kind == "I8":
+            tensor = dequantised(tensor, read(stored[name + SCALE]), torch.float32)
+        if not finite(tensor):
+            raise CheckpointError("a tensor holds values that are not finite", value=f"{entry.name} in {entry.file}")
+        yield name, tensor
 
 
 class Parameters:
@@ -177,12 +205,5 @@ class Parameters:
             CheckpointError: a value is not finite.
         """
         pieces = {part.name: [(name, part)] for part in self._parts(name, self.shape(name), self.model.config)}
-        used = {key: self._stored[piece] for piece in pieces for key in (piece, piece + SCALE) if key in self._stored}
+        used = {key: self._stored[key] for piece in pieces for key in (piece, piece + SCALE) if key in self._stored}
         return weights(used, self.model, self.dtype(name), pieces)[name]
-
-
-def _scales(entry: Stored) -> Tensor:
-    from safetensors import safe_open
-
-    with safe_open(entry.file, "pt") as opened:
-        return opened.get_tensor(entry.name)

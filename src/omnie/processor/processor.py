@@ -1,8 +1,8 @@
 """`OmnieProcessor`: the `Encoder` for users of Transformers (`AutoProcessor`, `pipeline`, `Trainer`). No rule of its own."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import BatchFeature, ProcessorMixin
 from transformers.processing_utils import MultiModalData
@@ -39,6 +39,10 @@ class OmnieProcessor(ProcessorMixin):
     image_token, video_token, audio_token = tokens.IMAGE, tokens.VIDEO, tokens.AUDIO
     image_token_id, video_token_id, audio_token_id = (tokens.ID[name] for name in (tokens.IMAGE, tokens.VIDEO, tokens.AUDIO))
 
+    published: ClassVar[Callable[..., Any] | None] = None
+    """(name, options) -> the encoder of a published folder, or None when the name means none. Which formats there are is known
+    floors above (`checkpoint/`), so `omnie.register()` fills it in."""
+
     def __init__(self, tokenizer: OmnieTokenizer, **settings: Any):
         self.tokenizer = tokenizer
         self.chat_template = None  # the template is code: omnie.processor.chat
@@ -62,11 +66,15 @@ class OmnieProcessor(ProcessorMixin):
         return cls(OmnieTokenizer.of(encoder.tokenizer, encoder.settings), **values)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "OmnieProcessor":
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
         """From a folder (or a repository of the Hub) that holds `tokenizer.json` and `processor_config.json`.
 
-        Keyword arguments that `ProcessorSettings` knows replace what the folder says.
+        Keyword arguments that `ProcessorSettings` knows replace what the folder says. Of a published folder comes an
+        `ErnieProcessor`, which has the folder's own tokenizer, chat template and pictures.
         """
+        encoder = cls.published(pretrained_model_name_or_path, kwargs) if cls.published is not None else None
+        if encoder is not None:
+            return cls._of_published(encoder)
         changes = {key: kwargs.pop(key) for key in ProcessorSettings.__dataclass_fields__ if key in kwargs}
         where = {name: kwargs[name] for name in HUB if kwargs.get(name) is not None}
         found = [cached_file(str(pretrained_model_name_or_path), name, **where) for name in ("tokenizer.json", FILE)]
@@ -74,6 +82,12 @@ class OmnieProcessor(ProcessorMixin):
             raise CheckpointError("processor files are missing", value=pretrained_model_name_or_path)
         settings = ProcessorSettings.load(found[1]).to_dict() | changes
         return cls.of(Encoder(Tokenizer.load(found[0]), ProcessorSettings.of(settings)))
+
+    @staticmethod
+    def _of_published(encoder: Any) -> Any:
+        from omnie.processor.ernie.hf import ErnieProcessor
+
+        return ErnieProcessor(encoder)
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
         """Write `tokenizer.json`, `tokenizer_config.json` and `processor_config.json`."""

@@ -36,6 +36,7 @@ class Published(NamedTuple):
             raise OptionError("unknown option for a published folder", value=", ".join(unknown), allowed=allowed)
         dtype = next((value for name in ("dtype", "torch_dtype") if (value := options.get(name)) not in (None, "auto")), None)
         model = kind.of(self.load(getattr(torch, dtype) if isinstance(dtype, str) else dtype))
+        model.config.name_or_path = str(self.folder)
         if (self.folder / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(self.folder)
         if options.get("attn_implementation") is not None:
