@@ -17,13 +17,15 @@ from torch import Tensor
 from laws import assert_close, relative_rms
 from omnie import checkpoint
 from omnie.cli.main import main
+from omnie.data.skills import example
 from omnie.errors import CheckpointError, OmnieError, OptionError
+from omnie.evaluation import calibration
 from omnie.model import int4
 from omnie.model.config import architecture, parameter_counts
 from omnie.model.experts import Experts, Router
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
-from omnie.quantise import convert
+from omnie.quantise import calibrate, convert
 from omnie.quantise.convert import quantise
 
 NANO = Path(__file__).parents[1] / "src" / "omnie" / "nano"
@@ -152,6 +154,32 @@ def test_a_4_bit_model_is_not_saved_nor_converted_again(packed, tmp_path):
     with pytest.raises(CheckpointError, match="in 4 bits already"):
         quantise(packed, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_calibration_brings_the_answers_nearer(model, plain, packed, tmp_path):
+    arrays = {name: tensor.numpy() for name, tensor in inputs().items()}
+    per_token = ("input_ids", "mm_token_type_ids", "position_ids")
+    seen = [{name: value[0] if name in per_token else value for name, value in arrays.items()}]
+    steps: list[str] = []
+    result = quantise(plain, tmp_path / "new", calibration=lambda _: seen, progress=lambda name, *_: steps.append(name))
+    assert result["rounding"] == "hessian" and steps[0] == "calibration, example 1"
+    again, searched = (logits(checkpoint.load(path)[0]) for path in (tmp_path / "new", packed))
+    assert relative_rms(again, logits(model)) < 0.8 * relative_rms(searched, logits(model))
+
+
+def test_a_model_too_large_to_calibrate_is_refused(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "MOST", 1000)
+    with pytest.raises(OptionError, match="too large to calibrate"):
+        quantise(plain, tmp_path / "new", calibration=lambda _: [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_calibrates_on_generated_examples(plain, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(calibration.skills, "draw", lambda split, index, seed: example("text.math", split, index, seed))
+    with pytest.raises(SystemExit):
+        main(["quantize", str(plain), str(tmp_path / "new"), "--calibrate", "2", "--json"])
+    output = capsys.readouterr()
+    assert json.loads(output.out)["rounding"] == "hessian" and "calibration, example 2" in output.err
 
 
 # The report

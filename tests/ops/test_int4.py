@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from laws import assert_close, relative_rms
 from omnie.ops.experts import reference as plain_experts
-from omnie.ops.int4_linear import BACKENDS, GROUPS, PARTS, Packed, pack, shapes, unpack
+from omnie.ops.int4_linear import BACKENDS, GROUPS, PARTS, Packed, pack, pack_for, shapes, unpack
 
 SHAPES = {
     "one-weight": (1, 1),
@@ -147,6 +147,44 @@ def test_bfloat16_weights_are_packed_as_they_are():
     for got, want in zip(pack(weight)[:3], pack(weight.float())[:3]):
         assert torch.equal(got, want)
     assert unpack(pack(weight), torch.bfloat16).dtype == torch.bfloat16
+
+
+# Rounding that knows its inputs
+
+
+def correlated(inputs: int, seed: int = 5) -> torch.Tensor:
+    """Inputs [400, in] that mostly lie in a quarter of the directions."""
+    few = matrix(400, max(1, inputs // 4), seed=seed) @ matrix(max(1, inputs // 4), inputs, seed=seed + 1) * 400
+    return few + matrix(400, inputs, seed=seed + 2)
+
+
+@pytest.mark.parametrize("shape", [(64, 128), (66, 96), (7, 130)], ids=str)
+@group_case
+def test_known_inputs_make_the_outputs_better(shape, group):
+    weight, x = matrix(*shape), correlated(shape[1])
+    fitted, searched = (unpack(p) for p in (pack_for(weight, x.T @ x, group), pack(weight, group)))
+    assert relative_rms(x @ fitted.T, x @ weight.T) < 0.7 * relative_rms(x @ searched.T, x @ weight.T)
+
+
+@shape_case
+@group_case
+def test_fitted_matrices_have_the_documented_parts(shape, group):
+    weight = matrix(*shape)
+    inputs = shape[-1]
+    gram = torch.eye(inputs).expand(*shape[:-2], inputs, inputs)
+    packed, expected = pack_for(weight, gram, group), shapes(list(shape), group)
+    assert {part: (list(tensor.shape), tensor.dtype) for part, tensor in zip(PARTS, packed)} == expected
+    assert not bool((packed.scale == 0).any()) and bool((packed.block > 0).all())
+    assert relative_rms(unpack(packed), weight) < 1.15 * relative_rms(unpack(pack(weight, group)), weight) + 1e-6
+
+
+def test_inputs_that_were_never_seen_leave_a_finite_matrix():
+    weight, gram = matrix(3, 16, 64), torch.zeros(3, 64, 64)
+    gram[0] = torch.eye(64)
+    fitted = unpack(pack_for(weight, gram))
+    assert relative_rms(fitted, weight) < 0.12
+    alone = unpack(pack_for(weight[1], torch.zeros(64, 64)))
+    assert relative_rms(alone, weight[1]) < 0.12
 
 
 # Products

@@ -98,13 +98,19 @@ def quantize(
     rounding: Annotated[
         str, typer.Option(help="search looks for each group's best scale; plain is faster and less exact.")
     ] = "search",
+    calibrate: Annotated[
+        int | None,
+        typer.Option(
+            help="Fit the rounding to what the layers see in so many generated examples (60 will do).", show_default="none"
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the model in DST.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The report as one JSON object, each module in it.")] = False,
 ) -> None:
     """Write a model in 4 bits and report its bytes."""
     from omnie.cli.quantize import run
 
-    run(source, target, group=group_size, rounding=rounding, force=force, as_json=json)
+    run(source, target, group=group_size, rounding=rounding, calibrate=calibrate, force=force, as_json=json)
 
 
 @app.command()

@@ -3,10 +3,11 @@
 import json
 import resource
 import sys
+from functools import partial
 from pathlib import Path
 
 
-def run(source: str, target: Path, *, group: int, rounding: str, force: bool, as_json: bool) -> None:
+def run(source: str, target: Path, *, group: int, rounding: str, calibrate: int | None, force: bool, as_json: bool) -> None:
     """Convert, then say how many bytes which part of the model takes.
 
     Raises:
@@ -15,7 +16,13 @@ def run(source: str, target: Path, *, group: int, rounding: str, force: bool, as
     from omnie.quantise.convert import quantise
     from omnie.quantise.report import table
 
-    result = quantise(source, target, group=group, rounding=rounding, force=force, progress=_progress)
+    fitted = None
+    if calibrate is not None:
+        from omnie.evaluation.calibration import conversations
+
+        fitted = partial(conversations, count=calibrate)
+    how = {"group": group, "rounding": rounding, "calibration": fitted, "force": force}
+    result = quantise(source, target, **how, progress=_progress)  # type: ignore[arg-type]
     # Kibibytes on Linux, bytes on macOS; of the whole process, Python and torch included.
     unit = 1 if sys.platform == "darwin" else 1024
     result["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,11 +13,12 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,8 @@ from omnie.errors import OptionError
 from omnie.model import config as architecture
 from omnie.model import int4
 from omnie.model.omni import Omni
-from omnie.ops.int4_linear import GROUPS, Packed, pack, shapes, unpack
+from omnie.ops.int4_linear import GROUPS, Packed, pack, pack_for, shapes, unpack
+from omnie.quantise.calibrate import Grams, grams
 from omnie.quantise.files import Layout, places, size, write
 from omnie.quantise.report import part_of_model, report
 from omnie.quantise.source import Source, source_of
@@ -36,6 +38,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 ROUNDINGS = ("search", "plain")
 Progress = Callable[[str, int, int], None]
 """(tensor, bytes read, bytes in all)"""
+Calibration = Callable[[Any], Iterable[Mapping[str, np.ndarray]]]
+"""Encoder -> conversations, as it encodes them."""
 
 
 @dataclass
@@ -64,6 +68,7 @@ def quantise(
     *,
     group: int = 32,
     rounding: str = "search",
+    calibration: Calibration | None = None,
     force: bool = False,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
@@ -74,6 +79,8 @@ def quantise(
         target: The folder to write; it must not exist, unless `force` replaces the model in it.
         group: Inputs that share a scale: 32, 64 or 128.
         rounding: "search" (least squared error) or "plain", as `ops.int4_linear.pack` takes it.
+        calibration: From the model's encoder to conversations: every matrix is then rounded for what it sees in these
+            (`ops.int4_linear.pack_for`), and `rounding` is for those that see nothing. Needs memory for the model in float32.
 
     Returns:
         `report`, `group_size`, `rounding`, `seconds`, and the rounded weights' `relative_error` (RMS), in all and by group.
@@ -88,11 +95,12 @@ def quantise(
     _check_target(source, target, force)
     weights = source_of(source)
     packed = int4.targets(weights.plain)
+    seen = _calibrated(source, calibration, progress) if calibration else {}
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         part.chmod(0o755)
-        errors = _write_weights(part, weights, packed, group, rounding, progress)
+        errors = _write_weights(part, weights, packed, group, rounding, seen, progress)
         _copy_the_rest(source, part)
         values = json.loads(architecture.to_json(weights.config)) | {"quantization_config": int4.config(group)}
         (part / "config.json").write_text(json.dumps(values, indent=2) + "\n", "utf-8")
@@ -103,7 +111,17 @@ def quantise(
     for name, values in result["groups"].items():
         values["relative_error"] = errors.relative(name)
     result["relative_error"] = errors.relative(*result["groups"])
-    return {"group_size": group, "rounding": rounding, "seconds": round(time.perf_counter() - began, 2)} | result
+    return {
+        "group_size": group,
+        "rounding": "hessian" if seen else rounding,
+        "seconds": round(time.perf_counter() - began, 2),
+    } | result
+
+
+def _calibrated(source: Path, calibration: Calibration, progress: Progress) -> Grams:
+    """What each matrix of a folder's model sees."""
+    model, encoder = checkpoint.load(source, dtype=torch.float32)
+    return grams(model, calibration(encoder), lambda number: progress(f"calibration, example {number}", 0, 1))
 
 
 def _check_options(group: int, rounding: str) -> None:
@@ -128,7 +146,7 @@ def _report(folder: Path, plain: Omni) -> dict[str, Any]:
 
 
 def _write_weights(
-    part: Path, source: Source, packed: dict[str, list[int]], group: int, rounding: str, progress: Progress
+    part: Path, source: Source, packed: dict[str, list[int]], group: int, rounding: str, seen: Grams, progress: Progress
 ) -> _Errors:
     """Every weight file, and the index, unless there is but one of the usual name."""
     errors, layouts = _Errors(), {file: _layout(source, names, packed, group) for file, names in source.files.items()}
@@ -140,7 +158,7 @@ def _write_weights(
     def data(names: list[str]) -> Iterator[Tensor]:
         nonlocal done
         for name in names:
-            yield from _packed(source, name, group, rounding, errors) if name in packed else source.pieces(name)
+            yield from _packed(source, name, group, rounding, seen, errors) if name in packed else source.pieces(name)
             done += source.nbytes(name)
             progress(name, done, total)
 
@@ -164,10 +182,11 @@ def _layout(source: Source, names: list[str], packed: dict[str, list[int]], grou
     return layout
 
 
-def _packed(source: Source, name: str, group: int, rounding: str, errors: _Errors) -> Iterator[Tensor]:
+def _packed(source: Source, name: str, group: int, rounding: str, seen: Grams, errors: _Errors) -> Iterator[Tensor]:
     """The parts of a matrix."""
     tensor = source.tensor(name)
-    packed = pack(tensor, group, rounding)  # type: ignore[arg-type]
+    known = name in seen
+    packed = pack_for(tensor, seen[name], group) if known else pack(tensor, group, rounding)  # type: ignore[arg-type]
     errors.add(name, tensor, packed)
     yield from packed[:3]
 
