@@ -131,6 +131,26 @@ def test_embeddings_are_spelt_once_when_the_encoders_have_had_their_time(tmp_pat
     assert len(spelt) == 1
 
 
+def test_encoders_rest_while_the_decoder_begins_to_read(tmp_path) -> None:
+    trainer = Trainer(config(tmp_path, steps=4, rest=0.5))
+    encoders = [p for part in (trainer.model.model.visual, trainer.model.model.audio) for p in part.parameters()]
+    before = [p.detach().clone() for p in encoders]
+    for step in range(4):
+        trainer.step(Stream())
+        assert all(map(torch.equal, encoders, before)) == (step < 2)
+
+
+def test_encoders_may_learn_more_slowly(tmp_path) -> None:
+    def moved(factor: float) -> float:
+        trainer = Trainer(config(tmp_path, steps=4, lr_encoders=factor))
+        weight = trainer.model.model.visual.blocks[0].mlp.fc1.weight
+        before = weight.detach().clone()
+        trainer.step(Stream())
+        return float((weight - before).norm())
+
+    assert moved(0.25) == pytest.approx(0.25 * moved(1.0), rel=0.01)
+
+
 def test_encoders_of_another_size_are_refused(tmp_path) -> None:
     run(Trainer(config(tmp_path / "first", steps=1)), Stream())
     with pytest.raises(CheckpointError, match="do not fit"):

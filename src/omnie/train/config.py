@@ -24,12 +24,16 @@ class TrainConfig:
     lr: Annotated[float, "Peak learning rate of the matrices (Muon)."] = 3e-3
     lr_other: Annotated[float, "Peak learning rate of everything else (AdamW), as a factor on lr."] = 1.0
     lr_embedding: Annotated[float, "Peak learning rate of the token embeddings (AdamW), as a factor on lr."] = 0.1
+    lr_encoders: Annotated[float, "Further factor on the encoders' peak learning rates."] = 1.0
     warmup: Annotated[int, "Steps from zero to the peak."] = 50
     decay: Annotated[float, "Share of the run, at its end, in which the rate falls to zero."] = 0.3
     weight_decay: Annotated[float, "Decoupled weight decay."] = 0.05
     clip: Annotated[float, "Largest global gradient norm."] = 1.0
     alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
+    rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = (
+        0.0
+    )
     spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
     letters: Annotated[float, "Factor on the loss that keeps token embeddings spelling their text as media tokens do."] = 0.1
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
@@ -55,7 +59,7 @@ class TrainConfig:
         for name in ("rows", "row", "accumulate", "workers", "processes"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
-        for name in ("encoders", "spelling"):
+        for name in ("encoders", "rest", "spelling"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")
         if self.dtype not in ("auto", "bfloat16", "float32"):

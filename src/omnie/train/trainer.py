@@ -106,6 +106,7 @@ class Trainer:
             muon=config.lr,
             adamw=config.lr * config.lr_other,
             embedding=config.lr * config.lr_embedding,
+            encoders=config.lr_encoders,
             decay=config.weight_decay,
             clip=config.clip,
         )
@@ -187,6 +188,7 @@ class Trainer:
         """The sum of all losses of one batch, and the routers' trace."""
         if self.progress < self.config.encoders and step.alignments:
             return self._encoder_loss(step), RouterTrace()
+        self._rest(self.progress < self.config.encoders + self.config.rest)
         trace = RouterTrace()
         # One logit a row: the head is applied below, to labelled positions only.
         output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1)
@@ -218,6 +220,11 @@ class Trainer:
             sounds = (step.inputs["input_features"], step.inputs["audio_lengths"])
             tokens["audio"] = self.model.model.audio.encode_batch(*sounds).tokens
         return torch.stack([self._alignment(name, found, step) for name, found in tokens.items()]).sum()
+
+    def _rest(self, resting: bool) -> None:
+        """Encoders that rest are not differentiated: a third of their cost, and what they can do is kept."""
+        for encoder in (self.model.model.visual, self.model.model.audio):
+            encoder.requires_grad_(not resting)
 
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
         loss = self.heads(name, tokens.flatten(0, -2), step.alignments[name])

@@ -19,6 +19,8 @@ from omnie.train.optim.team import Team
 
 NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
+ENCODER = re.compile(r"^model\.(visual|audio)\.")
+"""Names of the encoders' parameters."""
 NS = ((3.4445, -4.7750, 2.0315),) * 5
 """Coefficients of the quintic Newton-Schulz steps."""
 UPDATE_RMS = 0.2
@@ -27,11 +29,15 @@ UPDATE_RMS = 0.2
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """`muon`, `adamw` and `embedding` are peak learning rates; `decay` is decoupled weight decay, not applied to vectors."""
+    """`muon`, `adamw` and `embedding` are peak learning rates, which `encoders` multiplies for those of pictures and sound.
+
+    `decay` is decoupled weight decay, not applied to vectors.
+    """
 
     muon: float = 2e-3
     adamw: float = 2e-3
     embedding: float = 2e-3
+    encoders: float = 1.0
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = 0.95
     decay: float = 0.1
@@ -56,7 +62,7 @@ class Optimizer:
         self.groups = _groups(pairs)
         self._masters = [p.data.new_empty(0) if p.dtype == torch.float32 else p.data.float() for p in self.parameters]
         self.first = [torch.zeros_like(p.data, dtype=torch.float32) for p in self.parameters]
-        muon = {n for kind, members in self.groups for n in members if kind == "muon"}
+        muon = {n for kind, _, members in self.groups for n in members if kind == "muon"}
         self.second = [x.new_empty(0) if n in muon else torch.zeros_like(x) for n, x in enumerate(self.first)]
 
     def share(self, buffers: Iterable[Tensor]) -> None:
@@ -84,10 +90,11 @@ class Optimizer:
             return norm
         scale = min(1.0, self.settings.clip / (norm + 1e-6))
         self.steps += 1
-        for kind, members in self.groups:
+        for kind, encoder, members in self.groups:
             present = [n for n in members if n in grads]
             if present:
-                self._update(kind, present, [grads[n].float() for n in present], scale, rate)
+                share = rate * self.settings.encoders if encoder else rate
+                self._update(kind, present, [grads[n].float() for n in present], scale, share)
         return norm
 
     def _update(self, kind: str, members: list[int], grads: list[Tensor], scale: float, rate: float) -> None:
@@ -163,13 +170,14 @@ class Optimizer:
             parameter.data.copy_(self.master(n))
 
 
-def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, list[int]]]:
-    """(kind, indices) of the parameters that are updated together: Muon's by shape, so that they stack."""
+def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, bool, list[int]]]:
+    """(kind, whether an encoder's, indices) of parameters that are updated together: Muon's by shape, so that they stack."""
     groups: dict[tuple, list[int]] = defaultdict(list)
     for n, (name, parameter) in enumerate(pairs):
         kind = kind_of(name, parameter)
-        groups[(kind, *(parameter.shape if kind == "muon" else ()))].append(n)
-    return [(key[0], members) for key, members in groups.items()]
+        encoder = bool(ENCODER.search(name))
+        groups[(kind, encoder, *(parameter.shape if kind == "muon" else ()))].append(n)
+    return [(key[0], key[1], members) for key, members in groups.items()]
 
 
 def kind_of(name: str, parameter: Tensor) -> str:
