@@ -22,9 +22,9 @@ ROUNDING = 2e-5
 def small_tiles():
     """So few rows a tile, and so little that is always kept, that a few hundred keys give many decisions."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WINDOW": 40, "TAIL": 8, "FIRST": 2, "CHUNK": 2}.items():
+        for name, value in {"ROWS": 64, "LEAST": 16, "WINDOW": 40, "TAIL": 8, "FIRST": 2, "CHUNK": 2}.items():
             patch.setattr(dynamic, name, value)
-        for name, value in {"ROWS": 64, "LEAST": 16, "SHORT": 128}.items():
+        for name, value in {"ROWS": 64, "TALL": 64, "LEAST": 16, "SHORT": 128}.items():
             patch.setattr(cpu, name, value)
         yield
 

@@ -205,6 +205,7 @@ SHAPES = {
 def small_steps(monkeypatch):
     """Tiles so small that every shape has empty, full and mixed ones, in one call and in two."""
     monkeypatch.setattr(cpu, "ROWS", 8)
+    monkeypatch.setattr(cpu, "TALL", 24)
     monkeypatch.setattr(cpu, "LEAST", 4)
     monkeypatch.setattr(cpu, "COLUMNS", 4)
     monkeypatch.setattr(cpu, "SHORT", 12)

@@ -24,8 +24,10 @@ from torch import Tensor
 from omnie.ops.flashmask.mask import ColumnMask
 from omnie.ops.flashmask.tiles import Run, TileBounds
 
-ROWS, LEAST, COLUMNS = 256, 64, 64
-"""Folded rows a step (queries times R), the fewest queries of one, and keys a tile."""
+ROWS, TALL, LEAST, COLUMNS = 512, 2048, 64, 64
+"""Folded rows a step (queries times R), those of a tall one, the fewest queries of one, and keys a tile."""
+MIXED = 0.2
+"""The largest share of mixed tiles in a tall step."""
 SHORT = 256
 """So many columns a step are not worth two calls: its full tiles go with the mixed ones."""
 
@@ -98,16 +100,22 @@ def parts(q: Tensor, k: Tensor, mask: ColumnMask | None) -> Iterator[tuple[slice
 
 
 def steps(mask: ColumnMask | None, queries: int, keys: int, repeat: int) -> Iterator[Step]:
-    """The blocks of queries under one mask [1, 1, S]."""
-    tiles = None if mask is None else TileBounds.of(mask, COLUMNS)
-    height = queries if mask is None else max(ROWS // repeat, LEAST)
-    for first in range(0, queries, height):
-        last = min(first + height, queries)
-        if mask is None or tiles is None:
-            yield Step(first, last, [(0, keys)], [], None)
+    """The blocks of queries under one mask [1, 1, S]: tall where nearly all tiles are full, else low."""
+    if mask is None:
+        yield Step(0, queries, [(0, keys)], [], None)
+        return
+    tiles = TileBounds.of(mask, COLUMNS)
+    low, tall = max(ROWS // repeat, LEAST), max(TALL // repeat, LEAST)
+    for start in range(0, queries, tall):
+        stop = min(start + tall, queries)
+        empty, full = tiles.row(start, stop)
+        if (~empty & ~full).sum() <= MIXED * (~empty).sum():
+            yield step_of(mask, tiles, (start, stop), ~empty, full)
             continue
-        empty, full = tiles.row(first, last)
-        yield step_of(mask, tiles, (first, last), ~empty, full)
+        for first in range(start, stop, low):
+            last = min(first + low, stop)
+            empty, full = tiles.row(first, last)
+            yield step_of(mask, tiles, (first, last), ~empty, full)
 
 
 def step_of(mask: ColumnMask | None, tiles: TileBounds, rows: tuple[int, int], chosen: np.ndarray, full: np.ndarray) -> Step:

@@ -35,9 +35,9 @@ from omnie.ops.flashmask.pages import PAGE, KeyPages
 from omnie.ops.flashmask.tiles import TileBounds
 from omnie.ops.levels import Level
 
-SINKS, WINDOW, TAIL = 64, 256, 64
-FIRST, CHUNK = 16, 64
-"""Pages that are measured before the bounds are looked at again, at first; and the most whose scores are formed at once."""
+ROWS, SINKS, WINDOW, TAIL = 256, 64, 256, 64
+LEAST, FIRST, CHUNK = 64, 16, 64
+"""The fewest queries of a tile; pages measured before the bounds are looked at again, at first; most measured at once."""
 MARGIN = 1 - 2e-3
 """Of a budget that is used: its sums are rounded too."""
 
@@ -92,7 +92,9 @@ def attention(
         Output, and the log-sum-exp over the keys that were computed.
     """
     if q.device.type != "cpu":
-        raise OptionError("dynamic attention is computed on a CPU alone", value=q.device, allowed="exact", hint="attention=exact")
+        raise OptionError(
+            "dynamic attention is computed on a CPU alone", value=q.device, allowed="exact", hint="attention=exact"
+        )
     stats = Stats() if stats is None else stats
     pages = KeyPages.of(k) if pages is None else pages
     wide = torch.promote_types(q.dtype, torch.float32)
@@ -120,7 +122,7 @@ def row_tiles(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling:
     """The tiles of one key-value head's query heads [R, T, H], which share its mask."""
     queries, keys = q.shape[1], k.shape[2]
     tiles = TileBounds.open(queries, keys, PAGE) if mask is None else TileBounds.of(mask, PAGE)
-    height = max(cpu.ROWS // len(q), cpu.LEAST)
+    height = max(ROWS // len(q), LEAST)
     for first in range(0, queries, height):
         rows = first, min(first + height, queries)
         yield RowTile(q[:, slice(*rows)], k, v, mask, tiles, rows, scaling, stats)
