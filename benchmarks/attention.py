@@ -59,7 +59,7 @@ def twelve(n: int, device: str = "cpu") -> dict[str, ColumnMask]:
     }
 
 
-def best(run: Callable[[], Any], seconds: float = 0.6, most: int = 7) -> float:
+def best(run: Callable[[], Any], seconds: float = 0.35, most: int = 7) -> float:
     """Seconds of the fastest of some repetitions, after one that does not count unless it is long."""
     times: list[float] = []
     while not times or (sum(times) < seconds and len(times) < most):

@@ -4,10 +4,10 @@
     dV = P^T dO,  dS = P * (dO V^T - rowsum(dO * O)),  dQ = dS K scaling,  dK = dS^T Q scaling
 
 Layout: [B, N, T, H]; the R = N / G query heads of a key-value head lie below each other as rows of one product, so keys are
-never repeated. One step owns ROWS / R queries: it gathers the columns of its full tiles and those of its mixed tiles, runs
-torch's fused kernel over each of the two (the latter with a mask of rows x mixed columns), and joins both by their log-sum-exp
-(the online softmax of Milakov and Gimelshein 2018, by groups of tiles). Memory beside the results is O(ROWS x S) in the worst
-case.
+never repeated. One step owns ROWS / R to TALL / R queries: it gathers the columns of its full tiles and those of its mixed
+tiles, runs torch's fused kernel over each of the two (the latter with a mask of rows x mixed columns), and joins both by their
+log-sum-exp (the online softmax of Milakov and Gimelshein 2018, by groups of tiles). Memory beside the results is O(ROWS x S) in
+the worst case.
 
 bfloat16 and float16 are computed in float32: this kernel is for processors, and most of them have nothing faster.
 """
@@ -24,10 +24,10 @@ from torch import Tensor
 from omnie.ops.flashmask.mask import ColumnMask
 from omnie.ops.flashmask.tiles import Run, TileBounds
 
-ROWS, TALL, LEAST, COLUMNS = 512, 2048, 64, 64
-"""Folded rows a step (queries times R), those of a tall one, the fewest queries of one, and keys a tile."""
-MIXED = 0.2
-"""The largest share of mixed tiles in a tall step."""
+ROWS, TALL, LEAST, COLUMNS = 256, 2048, 64, 64
+"""Folded rows (queries times R) of the lowest and of the tallest step, the fewest queries of one, and keys a tile."""
+WORTH = 0.9
+"""A step is halved when that leaves at most this share of its columns."""
 SHORT = 256
 """So many columns a step are not worth two calls: its full tiles go with the mixed ones."""
 
@@ -100,22 +100,27 @@ def parts(q: Tensor, k: Tensor, mask: ColumnMask | None) -> Iterator[tuple[slice
 
 
 def steps(mask: ColumnMask | None, queries: int, keys: int, repeat: int) -> Iterator[Step]:
-    """The blocks of queries under one mask [1, 1, S]: tall where nearly all tiles are full, else low."""
+    """The blocks of queries under one mask [1, 1, S]."""
     if mask is None:
         yield Step(0, queries, [(0, keys)], [], None)
         return
     tiles = TileBounds.of(mask, COLUMNS)
-    low, tall = max(ROWS // repeat, LEAST), max(TALL // repeat, LEAST)
+    tall, least = max(TALL // repeat, LEAST), max(ROWS // repeat, LEAST)
     for start in range(0, queries, tall):
-        stop = min(start + tall, queries)
-        empty, full = tiles.row(start, stop)
-        if (~empty & ~full).sum() <= MIXED * (~empty).sum():
-            yield step_of(mask, tiles, (start, stop), ~empty, full)
-            continue
-        for first in range(start, stop, low):
-            last = min(first + low, stop)
-            empty, full = tiles.row(first, last)
-            yield step_of(mask, tiles, (first, last), ~empty, full)
+        yield from halved(mask, tiles, (start, min(start + tall, queries)), least)
+
+
+def halved(mask: ColumnMask, tiles: TileBounds, rows: tuple[int, int], least: int) -> Iterator[Step]:
+    """One step, or its halves where these have clearly fewer columns: torch's kernel is at its best with many queries."""
+    (first, last), middle = rows, (rows[0] + rows[1]) // 2
+    empty, full = tiles.row(first, last)
+    if last - first > least:
+        half = sum(int((~tiles.row(*part)[0]).sum()) for part in ((first, middle), (middle, last))) / 2
+        if half < WORTH * int((~empty).sum()):
+            yield from halved(mask, tiles, (first, middle), least)
+            yield from halved(mask, tiles, (middle, last), least)
+            return
+    yield step_of(mask, tiles, rows, ~empty, full)
 
 
 def step_of(mask: ColumnMask | None, tiles: TileBounds, rows: tuple[int, int], chosen: np.ndarray, full: np.ndarray) -> Step:
