@@ -1,11 +1,14 @@
 """`omnie extend --audio`: the same logits for text, images and video, and a model that takes sound and learns from it."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from laws import assert_close
 from omnie import checkpoint
 from omnie.cli.main import main
 from omnie.engine.request import SamplingOptions
@@ -13,12 +16,16 @@ from omnie.errors import CheckpointError, OptionError
 from omnie.extend import TOKEN, extend
 from omnie.media.types import Audio, Image, Video
 from omnie.messages import Part, text, user
+from omnie.model.config import architecture
 from omnie.model.hub import OmnieForConditionalGeneration
+from omnie.model.omni import Omni
+from omnie.processor import Encoder
 from omnie.runtime import Runtime
 
 from .chats import VOCABULARY, clip, picture
 from .whole import write, write_text
 
+NANO = Path(checkpoint.__file__).parents[1] / "nano"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "block_frames": 20}
 EXPERTS = {"experts": 4, "width": 8, "top_k": 2}
 FEW = SamplingOptions(max_tokens=4)
@@ -137,3 +144,18 @@ def test_a_damaged_source_leaves_no_target(tmp_path):
     with pytest.raises(CheckpointError):
         extend(source, tmp_path / "out", audio=SMALL)
     assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_our_own_model_in_int8_can_be_extended(tmp_path):
+    config = architecture("toy")
+    groups = {name: group | {"width": 32} for name, group in config.expert_groups.items() if name != "audio"}
+    torch.manual_seed(3)
+    deaf = Omni(dataclasses.replace(config, audio=None, expert_groups=groups)).eval()
+    checkpoint.save(deaf, Encoder.load(NANO), tmp_path / "deaf", "int8")
+    report = extend(tmp_path / "deaf", tmp_path / "hears", audio=SMALL, experts=EXPERTS)
+    assert "audio_token" not in report and Runtime(tmp_path / "hears").answer([user(SOUND)], FEW).usage.media["audio"] == 4
+    ids = torch.randint(32, 1024, (1, 9), generator=torch.Generator().manual_seed(5))
+    where = torch.arange(9)[None, :, None].expand(1, 9, 3)
+    with torch.inference_mode():  # the copy holds bfloat16 where the original held int8
+        before, after = (checkpoint.load_model(tmp_path / name)(ids, where).logits for name in ("deaf", "hears"))
+    assert_close("logits", after, before, 2e-2)
