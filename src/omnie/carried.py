@@ -12,8 +12,7 @@ from pathlib import Path
 
 MODULE, SOURCE = "modeling_omnie.py", "omnie_source.py"
 ROOMS = (
-    "__init__.py", "carried.py", "checkpoint", "errors.py", "foreign", "inputs.py", "media", "messages.py", "model", "ops",
-    "processor",
+    "__init__", "carried", "checkpoint", "errors", "foreign", "inputs", "media", "messages", "model", "ops", "processor",
 )  # fmt: skip
 """What is carried: the floors up to `checkpoint`."""
 
