@@ -240,7 +240,7 @@ def decode_at(n: int, size: int) -> dict[str, Any]:
 
 
 def dynamic(keys: int, size: int) -> list[dict[str, Any]]:
-    """Of synthetic heads, in one decode step: pages that the bounds alone cannot rule out at eps, and what reading only them costs."""
+    """One decode step of synthetic heads: pages that bounds alone cannot rule out at eps, and what reading only them costs."""
     found = []
     for name, (q, k) in structures(keys, 1, size).items():
         bound, _ = KeyPages.of(k).bounds(q[0, :, 0], 0, 0, size**-0.5)

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omnie import carried
+from omnie.errors import OptionError
 from omnie.inputs import AUDIO, IMAGE, VIDEO, image_tokens, video_tokens
 from omnie.model.decoder import RmsNorm
 from omnie.model.experts import Router
@@ -28,7 +29,14 @@ class HubAttention:
         self.config, self.window = config, window
 
     def __call__(self, module: nn.Module, *args: Any, is_causal: bool, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, reference)
+        name = self.config._attn_implementation
+        if self.config.attention != "exact" and name != "flashmask" and not torch.is_grad_enabled():
+            raise OptionError(
+                "this attention implementation is exact, and the config asks for less",
+                value=f"{name}, attention={self.config.attention}",
+                allowed='attn_implementation="flashmask", or attention="exact"',
+            )
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(name, reference)
         # Always causal: a mask may say no more than which tokens are padding, so its presence does not replace causality.
         return attend(module, *args, is_causal=True, sliding_window=self.window, **kwargs)
 
@@ -48,7 +56,7 @@ class OmniePreTrainedModel(PreTrainedModel):
     _keep_in_fp32_modules_strict = [r"\.gate\."]
 
     int8: ClassVar[tuple[str, Weights] | None] = None
-    """Suffix of a scale's name, and (codes, scale, dtype) -> weights. The format is that of `checkpoint.py`, floors above, so
+    """Suffix of a scale's name, and (codes, scale, dtype) -> weights. The format is that of `checkpoint/`, floors above, so
     `omnie.register()` fills it in."""
 
     @classmethod

@@ -22,8 +22,12 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def _gpu(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling: float) -> tuple[Tensor, Tensor]:
-    from omnie.ops.flashmask import gpu  # Triton is there where a GPU is
-
+    try:
+        from omnie.ops.flashmask import gpu  # Triton is there where a GPU is
+    except ImportError as error:
+        raise OptionError(
+            "the GPU's kernels need Triton", value=error, allowed="cpu, reference", hint="pip install triton"
+        ) from None
     return gpu.attention(q, k, v, mask, scaling)
 
 
