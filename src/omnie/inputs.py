@@ -9,9 +9,9 @@ K chosen experts, P patches, F frames, V vocabulary, M mel bins, S mel frames, I
 | `attention_mask` | [B, T] | int64 | 1 real token, 0 padding |
 | `segment_ids` | [B, T] | int64 | packed rows: 1, 2, ... which sequence a token belongs to, 0 padding |
 | `mm_token_type_ids` | [B, T] | int64 | 0 text, 1 image, 2 video, 3 audio: placeholders, and the expert group |
-| `moe_mm_token_type_ids` | [B, T] | int64 | the same where other tokens than placeholders go to a modality's experts; else absent |
+| `moe_mm_token_type_ids` | [B, T] | int64 | as above where further tokens go to a modality's experts; else absent |
 | `position_ids` | [B, T, 3] | int64 | time, height, width (`positions` below) |
-| `pixel_values` | [P, 3*p*p] | float32 | patches of all images, item after item; normalised as the model's processor does |
+| `pixel_values` | [P, 3*p*p] | float32 | patches of all images, item after item, as the processor normalises |
 | `image_grid_thw` | [I, 3] | int64 | patches along time (1), height, width of each image |
 | `pixel_values_videos` | [P, 3*p*p] | float32 | patches of all clip pieces, frame after frame |
 | `video_grid_thw` | [I, 3] | int64 | frames (even), patch rows, patch columns of each piece |

@@ -31,9 +31,7 @@ class TrainConfig:
     clip: Annotated[float, "Largest global gradient norm."] = 1.0
     alignment: Annotated[float, "Factor on the two auxiliary alignment losses; it falls with the learning rate."] = 0.2
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
-    rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = (
-        0.0
-    )
+    rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = 0.0
     spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
     letters: Annotated[float, "Factor on the loss that keeps token embeddings spelling their text as media tokens do."] = 0.1
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
