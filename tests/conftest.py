@@ -1,8 +1,11 @@
-"""What every test shares: one thread for torch, because toy-sized matrices on busy cores spend their time in barriers."""
+"""What every test shares: one thread for torch, because toy-sized matrices on busy cores spend their time in barriers, and
+Triton's interpreter, which has to be chosen before anything imports Triton (Transformers does).
+"""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omnie.data import skills
+from omnie.data import assets, skills
 from omnie.data.example import Example, Written
 from omnie.errors import CheckpointError, OptionError
 from omnie.media.types import Image
@@ -177,6 +177,7 @@ def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> N
     assert [item.cells.tolist() for item in found] == [[0, 1], [0]]
 
 
+@pytest.mark.skipif(not all(map(assets.fetched, assets.assets("font"))), reason=f"no fonts: run `{assets.COMMAND}`")
 def test_the_texts_of_a_chart_lie_within_its_picture() -> None:
     for index in range(20):
         example = skills.example("charts.extreme", "train", index)
