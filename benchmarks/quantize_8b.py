@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from memory import Watch
-from torch import Tensor
+from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -37,6 +37,7 @@ from omnie.model.omni import Omni  # noqa: E402
 from omnie.quantise.convert import quantise  # noqa: E402
 from omnie.quantise.files import Layout, size, write  # noqa: E402
 from omnie.quantise.report import part_of_model, table  # noqa: E402
+from omnie.quantise.source import Own  # noqa: E402
 
 PLACE = ROOT / "runs" / "quantize"
 SHARD = 2 << 30
@@ -73,7 +74,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     result["written"] = run(options, "write")
     result["conversion"] = run(options, "convert")
     print(table(result["conversion"]["report"]))
-    loads = ("omnie_int4", "transformers_int4", "transformers_bf16", "transformers_packing_bf16")
+    loads = ("omnie_int4", "transformers_int4", "transformers_bf16")
     result["loading"] = {name: run(options, f"load_{name}") for name in loads}
     result["answers"] = {kind: run(options, f"answer_{kind}") for kind in ("bf16", "int4")} | compare()
     return result | {"card": card(result["conversion"]["report"], options.size)}
@@ -172,7 +173,7 @@ def question(config: Any) -> dict[str, Tensor]:
 
 def answer(options: argparse.Namespace, kind: str) -> dict[str, Any]:
     """Logits and the last hidden states of a model for the question, kept in a file for `compare`."""
-    model = checkpoint.load_model(PLACE / kind, dtype=torch.bfloat16)
+    model = streamed(options.size) if kind == "bf16" else checkpoint.load_model(PLACE / kind, dtype=torch.bfloat16)
     batch = question(model.config)
     batch |= {name: value.bfloat16() for name, value in batch.items() if value.is_floating_point()}
     with Watch() as watch, torch.inference_mode():
@@ -180,6 +181,24 @@ def answer(options: argparse.Namespace, kind: str) -> dict[str, Any]:
     kept = {"logits": output.logits.float(), "hidden": output.hidden.float(), "types": batch["mm_token_type_ids"]}
     torch.save(kept, PLACE / f"answer_{kind}.pt")
     return watch.facts()
+
+
+def streamed(size_name: str) -> Omni:
+    """The bfloat16 model, each block's weights in memory only while it computes: it need not fit."""
+    source, model = Own(PLACE / "bf16"), meta(size_name).eval()
+    layers = [*model.model.language_model.layers, *model.model.visual.blocks, *model.model.audio.blocks]
+    names = {layer: name for name, layer in model.named_modules() if layer in set(layers)}
+
+    def fetch(module: nn.Module, prefix: str, skip: tuple[str, ...] = ()) -> None:
+        wanted = [name for name in module.state_dict() if not name.startswith(skip)]
+        module.load_state_dict({name: source.tensor(prefix + name) for name in wanted}, strict=False, assign=True)
+
+    for layer, name in names.items():
+        layer.register_forward_pre_hook(lambda layer, _, name=name: fetch(layer, f"{name}."))
+        layer.register_forward_hook(lambda layer, *_: layer.to("meta") and None)
+    fetch(model, "", (*(f"{name}." for name in names.values()), "lm_head."))
+    model.lm_head.weight = model.model.language_model.embed_tokens.weight
+    return model
 
 
 def step_answer_bf16(options: argparse.Namespace) -> dict[str, Any]:
@@ -213,19 +232,18 @@ def step_load_transformers_int4(options: argparse.Namespace) -> dict[str, Any]:
     return loaded(lambda: from_pretrained("int4"))
 
 
-def step_load_transformers_packing_bf16(options: argparse.Namespace) -> dict[str, Any]:
-    """As with `BitsAndBytesConfig`, but with plain rounding, which is a matter of minutes less."""
-    from omnie.model.hub import Int4Config
-
-    return loaded(lambda: from_pretrained("bf16", quantization_config=Int4Config(rounding="plain")))
-
-
-def step_load_transformers_bits_and_bytes(options: argparse.Namespace) -> dict[str, Any]:
-    return step_load_transformers_packing_bf16(options)
-
-
 def step_load_transformers_bf16(options: argparse.Namespace) -> dict[str, Any]:
+    """Left out where the weights would push others out of memory: they may be copied, not mapped."""
+    needed, free = disk(PLACE / "bf16") + (2 << 30), available()
+    if free < needed:
+        return {"left_out": f"{free:,} bytes of memory are available, {needed:,} may be needed"}
     return loaded(lambda: from_pretrained("bf16"))
+
+
+def available() -> int:
+    """Bytes that may be taken before others suffer."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
 
 
 def from_pretrained(kind: str, **options: Any) -> Any:
