@@ -17,7 +17,7 @@ from typing import Any
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 POINTS = 60
 """Of the curve."""
-FOLDERS = ("out", "init", "processor", "mix")
+FOLDERS = ("out", "init", "encoders_from", "processor", "mix")
 """Settings that mean nothing on another machine."""
 
 
@@ -57,9 +57,7 @@ def settings(run: Path) -> dict[str, Any]:
     """What the run was told, as its newest checkpoint has it."""
     states = sorted(run.glob("step-*/state.json"))
     config = json.loads(states[-1].read_text("utf-8"))["config"] if states else {}
-    return {
-        name: value for name, value in config.items() if name not in ("out", "init", "processor", "mix") and value is not None
-    }
+    return {name: value for name, value in config.items() if name not in FOLDERS and value is not None}
 
 
 def recent(lines: list[dict[str, Any]], prefix: str) -> dict[str, float]:
