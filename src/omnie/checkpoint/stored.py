@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omnie import foreign
 from omnie.checkpoint.int8 import GROUP, SCALE, dequantised
@@ -39,23 +39,33 @@ class Stored(NamedTuple):
     begin: int
 
 
-def headers(files: list[Path], rename: Callable[[str], str] = str) -> dict[str, Stored]:
-    """Every stored tensor, by its renamed name."""
+def header_of(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """A safetensors file's header (tensor -> dtype, shape, data_offsets), and the byte from which offsets count.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
+    try:
+        with safe_open(file, "pt"):  # the library checks that the header is sound and that the data are all there
+            pass
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(length))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError("a weight file is damaged", value=file, hint=f"{error}; copy it again") from error
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def headers(files: list[Path], rename: Callable[[str], str] = str) -> dict[str, Stored]:
+    """Every stored tensor, by its renamed name."""
     result = {}
     for file in files:
-        try:
-            with safe_open(file, "pt"):  # the library checks that the header is sound and that the data are all there
-                pass
-            with file.open("rb") as opened:
-                length = int.from_bytes(opened.read(8), "little")
-                header = json.loads(opened.read(length))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError("a weight file is damaged", value=file, hint=f"{error}; copy it again") from error
-        header.pop("__metadata__", None)
+        header, start = header_of(file)
         for name, entry in header.items():
-            begin = 8 + length + entry["data_offsets"][0]
+            begin = start + entry["data_offsets"][0]
             result[rename(name)] = Stored(entry["shape"], entry["dtype"], file, name, begin)
     return result
 

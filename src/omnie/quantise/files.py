@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from omnie.errors import CheckpointError
+from omnie.checkpoint.stored import header_of
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -46,18 +45,10 @@ def places(file: Path) -> dict[str, Place]:
     Raises:
         CheckpointError: the file is damaged.
     """
-    try:
-        with safe_open(file, "pt"):  # the library checks that the header is sound and that the data are all there
-            pass
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(length))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError("a weight file is damaged", value=file, hint=f"{error}; copy it again") from error
-    header.pop("__metadata__", None)
+    header, start = header_of(file)
     found = {}
     for name, entry in header.items():
-        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        begin, end = (start + offset for offset in entry["data_offsets"])
         found[name] = Place(file, begin, end, entry["shape"], entry["dtype"])
     return dict(sorted(found.items(), key=lambda item: item[1].begin))
 
