@@ -30,6 +30,7 @@ from omnie.errors import CheckpointError, InputError, OptionError
 from omnie.inputs import AUDIO, IMAGE, VIDEO
 from omnie.model.config import SIZES, Architecture, architecture, of, read, to_json
 from omnie.model.hub import OmnieConfig, OmnieForConditionalGeneration, OmniePreTrainedModel
+from omnie.model.reading import read as read_media
 from omnie.processor import tokens
 
 from .cases import CONVERSATIONS, PER_TOKEN, conversation, gradients, length, media_of, toy
@@ -220,10 +221,13 @@ def test_hidden_states_and_features(omni, model):
         images = model.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"])
         clips = model.get_video_features(inputs["pixel_values_videos"], inputs["video_grid_thw"])
         sounds = model.model.get_audio_features(inputs["input_features"], inputs["audio_lengths"])
+        words = omni.model.language_model.embed_tokens.weight
+        pictures = read_media(omni.model.reading, IMAGE, want.media["image"].tokens, inputs["image_grid_thw"], words)
+        pieces = read_media(omni.model.reading, VIDEO, want.media["video"].tokens, inputs["video_grid_thw"], words)
     assert len(output.hidden_states) == 3
     assert_close("last hidden state", output.hidden_states[-1], want.hidden)
-    assert_close("images", torch.cat(images.pooler_output), want.media["image"].tokens)
-    assert_close("clips", torch.cat(clips.pooler_output), want.media["video"].tokens)
+    assert_close("images", torch.cat(images.pooler_output), pictures)
+    assert_close("clips", torch.cat(clips.pooler_output), pieces)
     counts = [[len(item) for item in features.pooler_output] for features in (images, clips, sounds)]
     assert counts == [[2, 2], [2, 2], [2, 4]]
 

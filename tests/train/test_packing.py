@@ -102,19 +102,30 @@ def test_pixels_survive_the_trip_as_bytes(samples: list[Sample]) -> None:
     assert torch.allclose(step.inputs["pixel_values"], torch.from_numpy(original), atol=1e-6)
 
 
-def test_alignment_cells_are_the_columns_of_the_picture() -> None:
+def test_texts_of_pictures_are_arranged_side_by_side() -> None:
     tensors = plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 4, 4]])}
-    alignment = collate([[Sample("s", tensors, (Spelled.whole("ab", 2, 2),))]], 16).image
+    texts = (Spelled.of("ab", [7], [2, 3]), Spelled.of("c", [8, 9], [1]), Spelled.of("", [], [0]))
+    alignment = collate([[Sample("s", tensors), Sample("s", tensors, texts)]], 16).image
     assert alignment is not None
-    assert alignment.cells.tolist() == [0, 1, 0, 1]  # two rows of two tokens
-    assert alignment.cells_of.tolist() == [2]
-    assert alignment.targets.tolist() == [97, 98]
+    assert alignment.rows.tolist() == [6, 7, 5]  # behind the four tokens of the first picture
+    assert alignment.cells.tolist() == [0, 1, 2]
+    assert alignment.cells_of.tolist() == [2, 1]
+    assert (alignment.letters.tolist(), alignment.letters_of.tolist()) == ([97, 98, 99], [2, 1])
+    assert (alignment.words.tolist(), alignment.words_of.tolist()) == ([7, 8, 9], [1, 2])
+    assert alignment.silent.tolist() == [4]
+
+
+def test_a_picture_in_which_nothing_is_written_has_no_texts() -> None:
+    tensors = plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}
+    alignment = collate([[Sample("s", tensors, (Spelled.of("", [], [0, 1]),))]], 16).image
+    assert alignment is not None
+    assert (alignment.width, len(alignment.cells_of), alignment.silent.tolist()) == (0, 0, [0, 1])
 
 
 def test_alignment_of_sounds_skips_the_padding_between_clips() -> None:
     tensors = plain([8])[0].tensors
     first = Sample("s", tensors | {"audio_lengths": np.array([9])})
-    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, (Spelled.whole("a", 1, 4),))
+    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, (Spelled.of("a", [5], range(4)),))
     alignment = collate([[first, second]], 16).audio
     assert alignment is not None
     assert alignment.rows.tolist() == [4 + n for n in range(4)]  # the longest clip has 4 tokens, and so has the first

@@ -1,5 +1,6 @@
 """A toy run from start to finish: it learns, stops, resumes where it was, and survives a kill while it saves."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from omnie.errors import CheckpointError
 from omnie.train.config import TrainConfig
-from omnie.train.objective.losses import AlignmentHeads, AlignmentTensors
+from omnie.train.objective.losses import AlignmentHeads, AlignmentTensors, reading_loss
 from omnie.train.record import state
 from omnie.train.record.log import RunLog
 from omnie.train.stream.loader import LoaderSettings, batches
@@ -137,31 +138,36 @@ def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
         state.load(folder)
 
 
-def test_alignment_loss_learns_a_transcript() -> None:
+def where(cells_of: list[int], silent: list[int] = ()) -> AlignmentTensors:
+    """Texts whose tokens stand one after the other; only the places are filled in."""
+    width = max(cells_of, default=0)
+    cells = [line * width + n for line, count in enumerate(cells_of) for n in range(count)]
+    none = torch.empty(0, dtype=torch.long)
+    places = (torch.arange(sum(cells_of)), torch.tensor(cells, dtype=torch.long), torch.tensor(cells_of, dtype=torch.long))
+    return AlignmentTensors(*places, none, none, none, none, silent=torch.tensor(silent, dtype=torch.long), width=width)
+
+
+def test_reading_loss_learns_a_transcript_and_where_nothing_is_written() -> None:
     torch.manual_seed(0)
     heads = AlignmentHeads(8, {"image": 2}, classes=6)
-    tensor = torch.tensor
-    alignment = AlignmentTensors(
-        torch.arange(6), torch.arange(3).repeat_interleave(2), tensor([3]), tensor([3, 3, 1]), tensor([3]), 3
-    )
+    places, targets, targets_of = where([3, 2], silent=[5]), torch.tensor([3, 3, 1, 4]), torch.tensor([3, 1])
     tokens = torch.randn(6, 8)
     optimizer = torch.optim.Adam(heads.parameters(), lr=0.1)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = heads("image", tokens, alignment)
+        loss = reading_loss(partial(heads.logits, "image"), tokens, places, targets, targets_of)
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
-    best = heads.log_probabilities("image", tokens, alignment)[0].argmax(-1).tolist()
-    merged = [c for n, c in enumerate(best) if n == 0 or best[n - 1] != c]
-    assert [c for c in merged if c != 6] == [3, 3, 1]
+    best = heads.logits("image", tokens).argmax(-1)
+    merged = lambda steps: [c for n, c in enumerate(steps) if (n == 0 or steps[n - 1] != c) and c != 6]  # noqa: E731
+    assert [merged(best[a:b].flatten().tolist()) for a, b in ((0, 3), (3, 5), (5, 6))] == [[3, 3, 1], [4], []]
 
 
 def test_a_transcript_that_does_not_fit_counts_nothing() -> None:
     heads = AlignmentHeads(8, {"image": 2}, classes=6)
     tensor = torch.tensor
-    alignment = AlignmentTensors(torch.arange(1), torch.arange(1), tensor([1]), tensor([1, 2, 3]), tensor([3]), 1)
-    loss = heads("image", torch.randn(1, 8), alignment)
+    loss = reading_loss(partial(heads.logits, "image"), torch.randn(1, 8), where([1]), tensor([1, 2, 3]), tensor([3]))
     loss.backward()
     assert loss.item() == 0.0
     assert torch.isfinite(heads.head["image"].weight.grad).all()

@@ -117,23 +117,30 @@ def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> 
     assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
 
 
-def test_embeddings_are_spelt_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:
-    spelt = []
-    monkeypatch.setattr(trainer_module, "spell", lambda model, letters: spelt.append(model.lm_head.weight))
+def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:
+    shortened = []
+    monkeypatch.setattr(trainer_module, "shorten", lambda model: shortened.append(model) or [])
     trainer = Trainer(config(tmp_path, steps=6, encoders=0.5))
     steps = []
-    monkeypatch.setattr(trainer, "step", lambda *_: (steps.append(len(spelt)), setattr(trainer, "steps", trainer.steps + 1)))
+
+    def step(*_: object) -> None:
+        steps.append(len(shortened))
+        trainer.steps += 1
+
+    monkeypatch.setattr(trainer, "step", step)
     run(trainer, Stream())
     assert steps == [0, 0, 0, 1, 1, 1]
     again = Trainer(config(tmp_path, steps=8, encoders=0.5))
     again.restore(state.checkpoints(tmp_path)[-1])
     run(again, Stream())
-    assert len(spelt) == 1
+    assert len(shortened) == 1
 
 
 def test_encoders_rest_while_the_decoder_begins_to_read(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=4, rest=0.5))
-    encoders = [p for part in (trainer.model.model.visual, trainer.model.model.audio) for p in part.parameters()]
+    body = trainer.model.model
+    heads = [head for part in body.reading.values() for head in (part.step_head, part.word_head)]
+    encoders = [p for part in (body.visual, body.audio, *heads) for p in part.parameters()]
     before = [p.detach().clone() for p in encoders]
     for step in range(4):
         trainer.step(Stream())
@@ -167,14 +174,20 @@ def test_stages_that_make_no_sense_are_refused(tmp_path, wrong) -> None:
 
 
 def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> None:
-    """A picture of 4 x 3 tokens: a title over two columns, and two labels of which one shares a token with a number."""
+    """A picture of 3 x 4 tokens: a title over two columns, and two labels of which one shares a token with a number."""
     texts = (("title", (3, 4, 60, 20)), ("left", (0, 70, 31, 90)), ("right", (64, 70, 95, 90)), ("7", (90, 72, 96, 80)))
     written = tuple(Written(text, box) for text, box in texts)
     example = Example("s", (Part("image", Image(np.zeros((96, 128, 3), np.uint8))), text("?")), "a", written=written)
-    found = source.spelled(example, {"image_grid_thw": np.array([[1, 6, 8]])})
-    assert [bytes(item.letters.tolist()).decode() for item in found] == ["title", "left"]
-    assert [item.tokens.tolist() for item in found] == [[0, 1], [8]]
-    assert [item.cells.tolist() for item in found] == [[0, 1], [0]]
+    found = source.spelled(example, {"image_grid_thw": np.array([[1, 6, 8]])}, lambda text: [len(text)])
+    assert [bytes(item.letters.tolist()).decode() for item in found] == ["title", "left", "", "", ""]
+    assert [item.words.tolist() for item in found] == [[5], [4], [], [], []]
+    assert [item.tokens.tolist() for item in found] == [[0, 1], [8], [2, 3], [4, 5, 6, 7], [9, 11]]
+
+
+def test_a_line_over_two_rows_is_read_in_one_of_them() -> None:
+    example = Example("s", (Part("image", Image(np.zeros((64, 96, 3), np.uint8))), text("?")), "a", transcript="line")
+    found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 6]])}, lambda text: [1])
+    assert [(len(item.letters), item.tokens.tolist()) for item in found] == [(4, [3, 4, 5]), (0, [0, 1, 2])]
 
 
 @pytest.mark.skipif(not all(map(assets.fetched, assets.assets("font"))), reason=f"no fonts: run `{assets.COMMAND}`")

@@ -53,8 +53,8 @@ GROUPS = {
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 
 
-TRANSCRIBED = ("lines.read", "speech.transcribe", "speech.answer")
-"""Skills whose examples have a transcript."""
+TRANSCRIBED = ("lines.read", "speech.transcribe", "speech.answer", "charts.title")
+"""Skills whose examples tell what is said or written in their media."""
 
 
 def group_of(skill: str) -> str:

@@ -79,6 +79,8 @@ class Architecture:
         vision, audio: What differs from the encoders' defaults; None: no such encoder. `vision` may name its `kind`.
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
             "image_end", ...), where they are not those of our own vocabulary.
+        reading: Medium ("image", which serves video too, or "audio") -> words that may be read in one of its tokens
+            (`reading.py`); None: encoders whose tokens say nothing.
     """
 
     vocab_size: int = 103_424
@@ -114,6 +116,7 @@ class Architecture:
     vision: dict[str, Any] | None = field(default_factory=dict)
     audio: dict[str, Any] | None = field(default_factory=dict)
     placeholders: dict[str, int] | None = None
+    reading: dict[str, int] | None = None
 
     @property
     def vision_architecture(self) -> VisionArchitecture:
@@ -144,6 +147,7 @@ class Architecture:
         self._check_vision()
         _check_encoder("audio", self.audio, AudioArchitecture)
         self._check_placeholders()
+        self._check_reading()
 
     def _check_attention(self) -> None:
         try:
@@ -202,6 +206,13 @@ class Architecture:
             raise CheckpointError("placeholders are not usable", value=_short(found), allowed="names and token ids")
         for name, token in (found or {}).items():
             _check_count(f"placeholders.{name}", token, largest, least=0)
+
+    def _check_reading(self) -> None:
+        found = self.reading
+        if found is not None and not (isinstance(found, dict) and set(found) <= {"image", "audio"}):
+            raise CheckpointError("reading is not usable", value=_short(found), allowed="image, audio and whole numbers")
+        for name, steps in (found or {}).items():
+            _check_count(f"reading.{name}", steps, 64)
 
 
 MEDIA = ("image", "video", "audio")
@@ -287,6 +298,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "attention_bias": True,
         "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
+        "reading": {"image": 8, "audio": 4},
     },
     "toy": {
         "vocab_size": 1024,
@@ -313,6 +325,7 @@ SIZES: dict[str, dict[str, Any]] = {
             "intermediate_size": 64,
             "block_frames": 20,
         },
+        "reading": {"image": 4, "audio": 2},
     },
 }
 """Size -> what differs from `8b`."""
@@ -334,12 +347,15 @@ def parameter_counts(model: Any) -> dict[str, int]:
     Returns:
         `total`: every parameter once. `text`, `image`, `audio`: active ones of a token of that modality, which are all but the
         experts that its router does not choose, the other groups' routers and the other modalities' encoders. The embedding
-        matrix, which is also the output head, counts for text; an image or audio token instead comes out of its encoder, whose
-        parameters are also given alone (`vision encoder`, `audio encoder`). Video counts as images.
+        matrix, also the output head, counts for text; an image or audio token instead comes out of its encoder and what
+        reads it, whose parameters are also given alone (`vision encoder`, `audio encoder`). Video counts as images.
     """
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     embedding = sizes["model.language_model.embed_tokens.weight"]
-    parts = {"vision encoder": "model.visual.", "audio encoder": "model.audio."}
+    parts = {
+        "vision encoder": ("model.visual.", "model.reading.image."),
+        "audio encoder": ("model.audio.", "model.reading.audio."),
+    }
     counts = {part: sum(n for name, n in sizes.items() if name.startswith(prefix)) for part, prefix in parts.items()}
     routed = sum(n for name, n in sizes.items() if ".mlp.groups." in name)
     trunk = sum(sizes.values()) - sum(counts.values()) - embedding - routed

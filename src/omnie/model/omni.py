@@ -20,6 +20,7 @@ from omnie.model.config import Architecture
 from omnie.model.decoder import Attend, Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.masks import decoder_mask, packed_mask
+from omnie.model.reading import read, readings
 from omnie.model.vision import VisionEncoder, VisionOutput, vision_encoder
 from omnie.ops.attention.segments import SegmentAttention
 from omnie.ops.flashmask import ColumnMask
@@ -52,6 +53,7 @@ class OmniBody(nn.Module):
         config.check()
         self.config = config
         self.visual, self.audio = encoders(config)
+        self.reading = readings(config.reading, config.hidden_size, config.vocab_size)
         self.language_model = Decoder(config)
 
     def forward(
@@ -77,17 +79,21 @@ class OmniBody(nn.Module):
         media: dict[str, VisionOutput | AudioOutput] = {}
         if pixel_values is not None:
             media["image"] = present(self.visual, IMAGE)(pixel_values, image_grid_thw)
-            x = place(x, mm_token_type_ids, IMAGE, media["image"].tokens)
+            x = self._place(x, mm_token_type_ids, IMAGE, media["image"].tokens, image_grid_thw)
         if pixel_values_videos is not None:
             media["video"] = present(self.visual, VIDEO)(pixel_values_videos, video_grid_thw)
-            x = place(x, mm_token_type_ids, VIDEO, media["video"].tokens)
+            x = self._place(x, mm_token_type_ids, VIDEO, media["video"].tokens, video_grid_thw)
         if input_features is not None:
             media["audio"] = present(self.audio, AUDIO).encode_batch(input_features, audio_lengths)
-            x = place(x, mm_token_type_ids, AUDIO, audio_tokens(media["audio"], audio_lengths))
+            x = self._place(x, mm_token_type_ids, AUDIO, real_tokens(media["audio"], audio_lengths), audio_lengths)
         types = mm_token_type_ids if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
         return OmniOutput(hidden=hidden, media=media, trace=trace)
+
+    def _place(self, x_BTD: Tensor, types_BT: Tensor | None, modality: int, tokens_TD: Tensor, sizes: Tensor) -> Tensor:
+        words = self.language_model.embed_tokens.weight
+        return place(x_BTD, types_BT, modality, read(self.reading, modality, tokens_TD, sizes, words))
 
 
 def encoders(config: Architecture) -> tuple[VisionEncoder | None, AudioEncoder | None]:
@@ -104,7 +110,7 @@ def present(encoder: nn.Module | None, modality: int) -> nn.Module:
     return encoder
 
 
-def audio_tokens(output: AudioOutput, lengths: Tensor) -> Tensor:
+def real_tokens(output: AudioOutput, lengths: Tensor) -> Tensor:
     """The real tokens of a padded batch of recordings, one after the other: [T, D]."""
     counts = (lengths.to(output.tokens.device) + 7) // 8
     real = torch.arange(output.tokens.shape[1], device=counts.device) < counts[:, None]
@@ -206,6 +212,8 @@ def initialise(module: nn.Module, std: float) -> None:
         nn.init.normal_(module.weight, std=getattr(module, "init_std", std))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+            if hasattr(module, "init_last_bias"):
+                nn.init.constant_(module.bias[-1:], module.init_last_bias)
     elif isinstance(module, nn.Embedding):
         nn.init.normal_(module.weight, std=getattr(module, "init_std", std))
     elif hasattr(module, "gate_up_proj"):

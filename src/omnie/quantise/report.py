@@ -11,8 +11,8 @@ from omnie.quantise.files import Place
 
 PARTS_OF_MODEL = {
     "embedding and head": ("embed_tokens.", "lm_head."),
-    "vision encoder": ("model.visual.",),
-    "audio encoder": ("model.audio.",),
+    "vision encoder": ("model.visual.", "model.reading.image."),
+    "audio encoder": ("model.audio.", "model.reading.audio."),
     "attention": (".self_attn.",),
     "routers": (".gate.",),
     "text experts": (".groups.text.",),

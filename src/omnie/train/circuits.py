@@ -3,8 +3,9 @@
 Copying what followed an earlier occurrence ("induction"; Olsson et al. 2022, sections 2 and 3) takes two layers: heads of the
 first write each token's predecessors into it, heads of the second look for a token whose predecessor equals the present one and
 promote it. Found by gradient descent alone this takes some 1e9 tokens, because neither half helps without the other; reading a
-page's text, a list or a transcript off the prompt is little else. Started from it, training only has to refine it: nothing is
-held fixed. (Starting weights that imitate trained ones: Trockman and Kolter 2023.)
+page's text, a list or a transcript off the prompt is little else, and so is reading media aloud (`model/reading.py`). Started
+from it, training only has to refine it: nothing is held fixed. (Starting weights that imitate trained ones: Trockman and Kolter
+2023.)
 """
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from omnie.model.config import Architecture
 from omnie.model.decoder import Attention
 from omnie.model.omni import Omni
+from omnie.model.reading import MEMORY, Reading
 from omnie.model.rope import frequencies
 
 POSITION = 6.3
@@ -35,6 +37,8 @@ def install(model: Omni) -> None:
     subspaces = _subspaces(config)
     _remember(layers[0].self_attn, config, *subspaces[:3])
     _find(layers[1].self_attn, config, shared, *subspaces)
+    for reading in (model.model.reading or {}).values():
+        _recall(reading, *subspaces[:3])
 
 
 def _subspaces(config: Architecture) -> list[Tensor]:
@@ -65,6 +69,17 @@ def _remember(layer: Attention, config: Architecture, content: Tensor, one_back:
     layer.v_proj.weight[:head] = content
     layer.o_proj.weight[:, :head] = WRITE * unit * one_back.T
     layer.o_proj.weight[:, head : 2 * head] = WRITE * unit * two_back.T
+
+
+def _recall(reading: Reading, content: Tensor, one_back: Tensor, two_back: Tensor) -> None:
+    """Words read in media bring along the two before them in the place where text finds its predecessors."""
+    head = len(content)
+    if head > MEMORY:
+        return
+    reading.recall.weight[:head] = content
+    reading.before.weight.zero_()
+    reading.before.weight[:, :head] = WRITE * one_back.T
+    reading.before.weight[:, MEMORY : MEMORY + head] = WRITE * two_back.T
 
 
 def _find(

@@ -33,7 +33,6 @@ class TrainConfig:
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
     rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = 0.0
     spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
-    letters: Annotated[float, "Factor on the loss that keeps token embeddings spelling their text as media tokens do."] = 0.1
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1

@@ -2,21 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from omnie import checkpoint
 from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
-from omnie.processor import Tokenizer
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
-from omnie.train.objective.letters import Letters, spell
 from omnie.train.objective.losses import AlignmentHeads
 from omnie.train.stream.source import BUILT_IN
 
@@ -40,27 +38,41 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tupl
     heads = AlignmentHeads(model.config.hidden_size)
     if config.encoders_from:
         _take_encoders(model, config.encoders_from)
+        shorten(model)
     if (folder := config.init or config.encoders_from) and (folder / ALIGNMENT).exists():
         heads.load_state_dict(load_file(folder / ALIGNMENT))
-        if config.encoders_from and config.letters:
-            spell(model, Letters(texts(config), heads, torch.device("cpu")))
     model.model.language_model.gradient_checkpointing = config.checkpointing
     return cast(model, dtype).to(device).train(), heads.to(device, dtype)
 
 
-def texts(config: TrainConfig) -> Sequence[bytes]:
-    """The bytes of every token of the run's vocabulary."""
-    return Tokenizer.load(config.processor or BUILT_IN).texts
+@torch.no_grad()
+def shorten(model: Omni) -> list[Tensor]:
+    """Media tokens of length 1, as text embeddings have, by gains that are returned: encoders let them grow to ten times that,
+    and what the first layers write beside a token (what stood before it) would then be too faint to be found."""
+    gains = [model.model.visual.merger.output_norm.weight, model.model.audio.output_norm.weight]
+    for gain in gains:
+        gain.div_(gain.norm())
+    return gains
 
 
 def _take_encoders(model: Omni, folder: Path) -> None:
-    other = checkpoint.load(folder)[0].model
-    for own, theirs in ((model.model.visual, other.visual), (model.model.audio, other.audio)):
+    """The encoders of another model, and what it reads in their tokens; how words are recalled stays the new decoder's own."""
+    own, theirs = (_encoders(m) for m in (model, checkpoint.load(folder)[0]))
+    for name, part in own.items():
         try:
-            own.load_state_dict(theirs.state_dict())
+            part.load_state_dict(theirs[name].state_dict())
         except RuntimeError as error:
             hint = "its architecture must be that of the new model"
             raise CheckpointError("encoders do not fit", value=f"{folder}: {error}", hint=hint) from None
+
+
+def _encoders(model: Omni) -> dict[str, nn.Module]:
+    """What turns media into tokens and words, by name."""
+    body = model.model
+    parts = {"visual": body.visual, "audio": body.audio}
+    for name, reading in (body.reading or {}).items():
+        parts |= {f"{name} steps": reading.step_head, f"{name} words": reading.word_head}
+    return parts
 
 
 def cast(model: Omni, dtype: torch.dtype) -> Omni:

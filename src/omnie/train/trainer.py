@@ -17,9 +17,8 @@ from omnie.errors import OmnieError
 from omnie.model.experts import RouterTrace
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
-from omnie.train.model import build, export, texts
-from omnie.train.objective.letters import Letters, spell
-from omnie.train.objective.losses import cross_entropy
+from omnie.train.model import build, export, shorten
+from omnie.train.objective.losses import cross_entropy, reading_loss
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
 from omnie.train.optim.process import prepare
@@ -99,7 +98,6 @@ class Trainer:
         self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
         self.model, self.heads = build(config, self.device, self.dtype)
-        self.letters = Letters(texts(config), self.heads, self.device) if config.letters else None
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
         rates = OptimizerSettings(
@@ -152,13 +150,13 @@ class Trainer:
         return TrainResult(self.steps, self.team.tokens, self.seconds, finished, self.meter.skill_losses(), scores)
 
     def _begin_answers(self) -> None:
-        """Once, when the encoders' own time is over: the decoder, fresh until then, gets embeddings that spell as they do."""
+        """Once, when the encoders' own time is over: the decoder, fresh until then, gets tokens of a length that it can use."""
         if self.answering or self.progress < self.config.encoders:
             return
         self.answering = True
-        if self.letters and not self.config.init:
-            spell(self.model, self.letters)
-            self.optimizer.adopt(self.model.lm_head.weight)
+        if not self.config.init:
+            for weight in shorten(self.model):
+                self.optimizer.adopt(weight)
 
     def step(self, loader: Loader, rate: float = 1.0, log: RunLog | None = None) -> None:
         """One optimiser step over `accumulate` batches of every process, at the schedule's `rate`."""
@@ -188,7 +186,8 @@ class Trainer:
         """The sum of all losses of one batch, and the routers' trace."""
         if self.progress < self.config.encoders and step.alignments:
             return self._encoder_loss(step), RouterTrace()
-        self._rest(self.progress < self.config.encoders + self.config.rest)
+        resting = self.progress < self.config.encoders + self.config.rest
+        self._rest(resting)
         trace = RouterTrace()
         # One logit a row: the head is applied below, to labelled positions only.
         output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1)
@@ -202,11 +201,7 @@ class Trainer:
             prompt = F.cross_entropy(F.linear(hidden_ND, self.model.lm_head.weight).float(), step.prompt.labels)
             self.meter.add("prompt", prompt.detach())
             total = total + self.config.prompt * prompt
-        if self.letters:
-            spelt = self.letters.loss(self.model.lm_head.weight)
-            self.meter.add("letters", spelt.detach())
-            total = total + self.config.letters * spelt
-        for name in step.alignments if self.config.alignment else ():
+        for name in step.alignments if self.config.alignment and not resting else ():
             total = total + self.config.alignment * rate * self._alignment(name, output.media[name].tokens, step)
         self.meter.trace = trace
         return total, trace
@@ -223,12 +218,20 @@ class Trainer:
 
     def _rest(self, resting: bool) -> None:
         """Encoders that rest are not differentiated: a third of their cost, and what they can do is kept."""
-        for encoder in (self.model.model.visual, self.model.model.audio):
-            encoder.requires_grad_(not resting)
+        body = self.model.model
+        heads = [part for name, part in (body.reading or {}).items() for part in (part.step_head, part.word_head)]
+        for part in (body.visual, body.audio, *heads):
+            part.requires_grad_(not resting)
 
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
-        loss = self.heads(name, tokens.flatten(0, -2), step.alignments[name])
+        """How well an encoder's tokens spell what is written or said, in bytes and in the words that the decoder reads."""
+        texts, tokens_PD = step.alignments[name], tokens.flatten(0, -2)
+        loss = reading_loss(partial(self.heads.logits, name), tokens_PD, texts, texts.letters, texts.letters_of)
         self.meter.add(f"alignment/{name}", loss.detach())
+        if self.model.model.reading is not None:
+            words = reading_loss(self.model.model.reading[name].logits, tokens_PD, texts, texts.words, texts.words_of)
+            self.meter.add(f"alignment/{name} words", words.detach())
+            loss = loss + words
         return loss
 
     def _guard(self, norm: float, log: RunLog | None) -> None:

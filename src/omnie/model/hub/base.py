@@ -13,12 +13,14 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omnie import carried
 from omnie.errors import OptionError
-from omnie.inputs import AUDIO, IMAGE, VIDEO, image_tokens, video_tokens
+from omnie.inputs import AUDIO, IMAGE, VIDEO
 from omnie.model.decoder import RmsNorm
 from omnie.model.experts import Router
 from omnie.model.hub.config import OmnieConfig
+from omnie.model.hub.media import COUNTS
 from omnie.model.hub.weights import Checkpoint, Int4Config, Weights, compute_in
 from omnie.model.omni import initialise, present
+from omnie.model.reading import read
 from omnie.ops.attention import reference
 
 
@@ -111,16 +113,21 @@ class OmniePreTrainedModel(PreTrainedModel):
     def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Images as the decoder sees them: `pooler_output` holds one [T, D] each, `last_hidden_state` all patches [P, D]."""
         output = present(self.base_model.visual, IMAGE)(pixel_values, image_grid_thw)
-        counts = [image_tokens(grid) for grid in image_grid_thw.tolist()]
-        return BaseModelOutputWithPooling(output.patches, output.tokens.split(counts))
+        return BaseModelOutputWithPooling(output.patches, self._read(IMAGE, output.tokens, image_grid_thw))
 
     def get_video_features(self, pixel_values_videos: Tensor, video_grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Clip pieces; see `get_image_features`."""
         output = present(self.base_model.visual, VIDEO)(pixel_values_videos, video_grid_thw)
-        counts = [video_tokens(grid) for grid in video_grid_thw.tolist()]
-        return BaseModelOutputWithPooling(output.patches, output.tokens.split(counts))
+        return BaseModelOutputWithPooling(output.patches, self._read(VIDEO, output.tokens, video_grid_thw))
 
     def get_audio_features(self, input_features: Tensor, audio_lengths: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """Sounds as the decoder sees them: `pooler_output` holds one [T, D] each."""
         audio = present(self.base_model.audio, AUDIO)
-        return BaseModelOutputWithPooling(pooler_output=tuple(audio(input_features, audio_lengths)))
+        tokens = torch.cat(audio(input_features, audio_lengths))
+        return BaseModelOutputWithPooling(pooler_output=self._read(AUDIO, tokens, audio_lengths))
+
+    def _read(self, modality: int, tokens_TD: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        """The tokens of each item with what is read in them."""
+        words = self.get_input_embeddings().weight.to(tokens_TD.device)
+        counts = [COUNTS[modality](size) for size in sizes.tolist()]
+        return read(self.base_model.reading, modality, tokens_TD, sizes, words).split(counts)

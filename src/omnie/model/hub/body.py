@@ -22,6 +22,7 @@ from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
 from omnie.model.hub.positions import OFFSET, media_positions, remember, three_axes
 from omnie.model.omni import encoders, place
+from omnie.model.reading import readings
 from omnie.ops.attention.segments import SegmentAttention
 
 
@@ -34,6 +35,7 @@ class OmnieModel(OmniePreTrainedModel):
         super().__init__(config)
         config.check()
         self.visual, self.audio = encoders(config)
+        self.reading = readings(config.reading, config.hidden_size, config.vocab_size)
         self.language_model = Decoder(config)
         for layer in self.language_model.layers:
             layer.self_attn.attend = HubAttention(config, config.sliding_window if layer.is_sliding else None)

@@ -4,7 +4,7 @@ The routers' losses come from the model's output; the alignment heads live here 
 part of the training state and not of a shipped model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,13 +24,16 @@ class LossWeights:
 
 @dataclass(frozen=True, eq=False)
 class AlignmentTensors:
-    """`packing.Alignment` as tensors on the device; `width` is the number of cells of the longest item."""
+    """`packing.Alignment` as tensors on the device; `width` is the number of cells of the longest text."""
 
     rows: Tensor
     cells: Tensor
     cells_of: Tensor
-    targets: Tensor
-    target_lengths: Tensor
+    letters: Tensor
+    letters_of: Tensor
+    words: Tensor
+    words_of: Tensor
+    silent: Tensor
     width: int
 
 
@@ -40,10 +43,10 @@ STEPS = {"image": 8, "audio": 4}
 
 
 class AlignmentHeads(nn.Module):
-    """One linear layer a modality, from a token as the decoder sees it to a few steps of byte probabilities.
+    """One linear layer a modality, from a token to a few steps of byte probabilities.
 
-    The transcript is spelled in bytes, not in the vocabulary's tokens: a letter looks and sounds alike wherever it stands, and
-    some sixty letters are met in every batch, a thousand tokens are not.
+    What the model itself reads are the vocabulary's tokens (`model/reading.py`); bytes help it to learn that: a letter looks
+    and sounds alike wherever it stands, and some sixty letters are met in every batch, a thousand tokens are not.
 
     Args:
         width: Of the tokens.
@@ -53,33 +56,42 @@ class AlignmentHeads(nn.Module):
 
     def __init__(self, width: int, steps: Mapping[str, int] = STEPS, classes: int = BYTES):
         super().__init__()
-        self.steps, self.blank = dict(steps), classes
+        self.steps = dict(steps)
         self.head = nn.ModuleDict({name: nn.Linear(width, count * (classes + 1)) for name, count in steps.items()})
 
-    def forward(self, name: str, tokens_TD: Tensor, alignment: AlignmentTensors) -> Tensor:
-        """The mean negative log-likelihood per byte of the transcripts (CTC; Graves et al. 2006); float32 scalar.
-
-        Items whose transcript does not fit into their steps count nothing.
-        """
-        logp_SIV = self.log_probabilities(name, tokens_TD, alignment).transpose(0, 1)
-        sizes = (alignment.targets, alignment.cells_of * self.steps[name], alignment.target_lengths)
-        loss = F.ctc_loss(logp_SIV, *sizes, blank=self.blank, reduction="sum", zero_infinity=True)
-        return loss / len(alignment.targets)
-
-    def log_probabilities(self, name: str, tokens_TD: Tensor, alignment: AlignmentTensors) -> Tensor:
-        """[items, steps, classes + 1]; float32, for sums over many paths underflow in bfloat16."""
-        items, head = len(alignment.cells_of), self.head[name]
-        pooled = cell_means(tokens_TD, alignment.rows, alignment.cells, items * alignment.width)
-        logits = head(pooled.to(head.weight.dtype)).view(items, alignment.width * self.steps[name], -1)
-        return logits.float().log_softmax(-1)
+    def logits(self, name: str, tokens_ND: Tensor) -> Tensor:
+        """[N, steps, classes + 1]; the tokens' length does not matter."""
+        head = self.head[name]
+        x = F.rms_norm(tokens_ND, tokens_ND.shape[-1:]).to(head.weight.dtype)
+        return head(x).unflatten(-1, (self.steps[name], -1))
 
 
-def cell_means(features_PD: Tensor, rows: Tensor, cells: Tensor, count: int) -> Tensor:
-    """[count, D] float32: cell c is the mean of the features `rows[n]` with `cells[n] == c`; zero where there is none."""
-    chosen = features_PD.index_select(0, rows).float()
-    sums = torch.zeros(count, chosen.shape[-1], device=chosen.device).index_add(0, cells, chosen)
-    sizes = torch.zeros(count, device=chosen.device).index_add(0, cells, torch.ones_like(cells, dtype=torch.float32))
-    return sums / sizes.clamp(min=1)[:, None]
+def reading_loss(
+    logits: Callable[[Tensor], Tensor], tokens_PD: Tensor, where: AlignmentTensors, targets: Tensor, targets_of: Tensor
+) -> Tensor:
+    """The mean negative log-likelihood per symbol of texts (CTC; Graves et al. 2006), and of nothing where nothing is written.
+
+    Texts that do not fit into their steps count nothing.
+
+    Args:
+        logits: Tokens [N, D] to [N, steps, classes + blank], the blank last.
+        tokens_PD: The encoder's output.
+        targets: int64, the symbols of all texts one after the other; `targets_of`, how many each has.
+
+    Returns:
+        float32 scalar.
+    """
+    # float32, for sums over many paths underflow in bfloat16
+    logp_NSV = logits(tokens_PD.index_select(0, torch.cat([where.rows, where.silent]))).float().log_softmax(-1)
+    read_NSV, silent_NSV = logp_NSV.split([len(where.rows), len(where.silent)])
+    steps, classes = logp_NSV.shape[1:]
+    loss = -silent_NSV[..., -1].sum()
+    if texts := len(targets_of):
+        grid = logp_NSV.new_zeros(texts * where.width, steps, classes).index_copy(0, where.cells, read_NSV)
+        by_step = grid.view(texts, where.width * steps, classes).transpose(0, 1)
+        sizes = (targets, where.cells_of * steps, targets_of)
+        loss = loss + F.ctc_loss(by_step, *sizes, blank=classes - 1, reduction="sum", zero_infinity=True)
+    return loss / max(len(targets), 1)
 
 
 @dataclass(frozen=True, eq=False)

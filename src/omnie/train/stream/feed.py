@@ -60,11 +60,4 @@ def _alignment(value: Alignment, device: torch.device) -> AlignmentTensors:
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
 
-    return AlignmentTensors(
-        tensor(value.rows),
-        tensor(value.cells),
-        tensor(value.cells_of),
-        tensor(value.targets),
-        tensor(value.target_lengths),
-        value.width,
-    )
+    return AlignmentTensors(**{name: tensor(array) for name, array in vars(value).items()}, width=value.width)

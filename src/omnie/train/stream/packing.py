@@ -19,29 +19,23 @@ MEDIA = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_th
 
 @dataclass(frozen=True, eq=False)
 class Spelled:
-    """A text in a sample's only picture or recording.
+    """A text in a sample's only picture or recording, or (empty) where none is.
 
     Attributes:
         letters: int64 [L] its bytes (UTF-8).
-        tokens: Which of the medium's tokens show it.
-        cells: Their places from left to right (from first to last), from 0 without gaps; several may share one.
+        words: int64 [W] its tokens in the vocabulary.
+        tokens: int64 [N] those of the medium's tokens that read it, from left to right (from first to last).
     """
 
     letters: np.ndarray
+    words: np.ndarray
     tokens: np.ndarray
-    cells: np.ndarray
 
     @classmethod
-    def whole(cls, text: str, rows: int, columns: int) -> "Spelled":
-        """A text that fills a picture of `rows` x `columns` tokens, or a recording of one row."""
-        return cls.within(text, (0, rows), (0, columns), columns)
-
-    @classmethod
-    def within(cls, text: str, rows: tuple[int, int], columns: tuple[int, int], width: int) -> "Spelled":
-        """A text in a block of tokens (from, to) of a picture that is `width` tokens wide."""
-        row, column = np.mgrid[slice(*rows), slice(*columns)].reshape(2, -1)
+    def of(cls, text: str, words: Sequence[int], tokens: Sequence[int] | np.ndarray) -> "Spelled":
+        """A text, its tokens in the vocabulary, and where it is read."""
         letters = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
-        return cls(letters, row * width + column, column - columns[0])
+        return cls(letters, np.asarray(words, np.int64), np.asarray(tokens, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +62,23 @@ class Sample:
 class Alignment:
     """What the auxiliary alignment loss needs to know about the texts of a batch.
 
-    Token `rows[n]` of the encoder's output belongs to cell `cells[n]` of a grid [texts, width] flattened; a cell is the mean
-    of its tokens. `cells_of` says how many cells each text has.
+    Token `rows[n]` of the encoder's output stands in cell `cells[n]` of a grid [texts, width] flattened; `cells_of` says how
+    many cells each text has. `letters` and `words` are all texts' one after the other, `..._of` how many each text has. In the
+    tokens `silent` nothing is to be read.
     """
 
     rows: np.ndarray
     cells: np.ndarray
     cells_of: np.ndarray
-    targets: np.ndarray
-    target_lengths: np.ndarray
+    letters: np.ndarray
+    letters_of: np.ndarray
+    words: np.ndarray
+    words_of: np.ndarray
+    silent: np.ndarray
 
     @property
     def width(self) -> int:
-        return int(self.cells_of.max())
+        return int(self.cells_of.max(initial=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,11 +231,20 @@ def _alignment(texts: Sequence[tuple[int, Spelled]]) -> Alignment | None:
     """The grid of texts, given where the tokens of each one's medium begin."""
     if not texts:
         return None
-    cells_of = [int(text.cells.max()) + 1 for _, text in texts]
+    silent = [begin + text.tokens for begin, text in texts if not len(text.letters)]
+    texts = [(begin, text) for begin, text in texts if len(text.letters)]
+    cells_of = [len(text.tokens) for _, text in texts]
     return Alignment(
-        rows=np.concatenate([begin + text.tokens for begin, text in texts]),
-        cells=np.concatenate([line * max(cells_of) + text.cells for line, (_, text) in enumerate(texts)]),
-        cells_of=np.array(cells_of),
-        targets=np.concatenate([text.letters for _, text in texts]),
-        target_lengths=np.array([len(text.letters) for _, text in texts]),
+        rows=_joined([begin + text.tokens for begin, text in texts]),
+        cells=_joined([line * max(cells_of) + np.arange(count) for line, count in enumerate(cells_of)]),
+        cells_of=np.array(cells_of, np.int64),
+        letters=_joined([text.letters for _, text in texts]),
+        letters_of=np.array([len(text.letters) for _, text in texts], np.int64),
+        words=_joined([text.words for _, text in texts]),
+        words_of=np.array([len(text.words) for _, text in texts], np.int64),
+        silent=_joined(silent),
     )
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.empty(0, np.int64), *arrays])

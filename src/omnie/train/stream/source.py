@@ -5,7 +5,7 @@ The generators are in `omnie.data`, the encoder in `omnie.processor`; this file 
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ WINDOW = 4096
 """Examples among which those that come again are drawn, and how many a worker remembers."""
 EDGE = 0.06
 """Share of a token by which a text may reach into it unnoticed."""
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+"""The box of a text that is all there is in a picture."""
 BUILT_IN = Path(__file__).parents[2] / "nano"
 
 Box = tuple[float, float, float, float]
@@ -140,31 +142,43 @@ class Encoding:
     def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], tuple[Spelled, ...]]:
         """The conversation with its answer, and its texts."""
         tensors = self.encoder.encode(conversation(example), generation_prompt=False)
-        return tensors, spelled(example, tensors)
+        return tensors, spelled(example, tensors, self.encoder.tokenizer.encode)
 
 
-def spelled(example: Example, tensors: Mapping[str, np.ndarray]) -> tuple[Spelled, ...]:
-    """The texts of an example: its transcript, or what is written in its picture where no other text is in the same tokens."""
+def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable[[str], Sequence[int]]) -> tuple[Spelled, ...]:
+    """What can be read in an example's recording or picture, and where nothing can.
+
+    A text is read in the row of tokens in which its middle lies, unless another one is in the same tokens; the tokens of a
+    picture in which no text's middle lies are to stay silent.
+    """
     if example.transcript and "audio_lengths" in tensors:
-        return (Spelled.whole(example.transcript, 1, audio_tokens(int(tensors["audio_lengths"][0]))),)
+        count = audio_tokens(int(tensors["audio_lengths"][0]))
+        return (Spelled.of(example.transcript, words(example.transcript), np.arange(count)),)
     if "image_grid_thw" not in tensors:
         return ()
     rows, columns = (int(n) // SPATIAL_MERGE for n in tensors["image_grid_thw"][0][1:])
-    if example.transcript:
-        return (Spelled.whole(example.transcript, rows, columns),)
-    height, width = example.parts[0].value.pixels.shape[:2] if example.written else (1, 1)
-    blocks = [(text, *_block(box, rows / height, columns / width, rows, columns)) for text, box in example.written]
+    written: Sequence[tuple[str, Box]] = [(example.transcript, WHOLE)] if example.transcript else example.written
+    if not written:
+        return ()
+    height, width = (1, 1) if example.transcript else example.parts[0].value.pixels.shape[:2]
+    spans = [_line(box, rows / height, columns / width, rows, columns) for _, box in written]
     crowd = np.zeros((rows, columns), int)
-    for _, down, across in blocks:
-        crowd[slice(*down), slice(*across)] += 1
-    alone = [block for block in blocks if crowd[slice(*block[1]), slice(*block[2])].max() == 1]
-    return tuple(Spelled.within(text, down, across, columns) for text, down, across in alone)
+    for row, across in spans:
+        crowd[row, slice(*across)] += 1
+    places = np.arange(rows * columns).reshape(rows, columns)
+    read = [
+        Spelled.of(text, words(text), places[row, slice(*across)])
+        for (text, _), (row, across) in zip(written, spans, strict=True)
+        if crowd[row, slice(*across)].max() == 1
+    ]
+    silent = [Spelled.of("", (), own[free == 0]) for own, free in zip(places, crowd, strict=True) if (free == 0).any()]
+    return (*read, *silent)
 
 
-def _block(box: Box, down: float, across: float, rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns (from, to) of the tokens that a box of pixels touches, given tokens per pixel."""
+def _line(box: Box, down: float, across: float, rows: int, columns: int) -> tuple[int, tuple[int, int]]:
+    """The row and the columns (from, to) of the tokens in which a box of pixels is read, given tokens per pixel."""
     left, top, right, bottom = box
-    return _span(top * down, bottom * down, rows), _span(left * across, right * across, columns)
+    return min(int((top + bottom) / 2 * down), rows - 1), _span(left * across, right * across, columns)
 
 
 def _span(begin: float, end: float, count: int) -> tuple[int, int]:
