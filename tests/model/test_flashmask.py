@@ -93,17 +93,22 @@ def test_sliding_windows_are_those_of_sdpa():
     assert_close("logits", got, want)
 
 
-@pytest.mark.parametrize("name", ["ernie", "ernie-experts"])
-def test_ernie_packed_by_positions_equals_separate_rows(name):
+@pytest.mark.parametrize("implementation", ["flashmask", "sdpa"])
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_packed_by_positions_equal_separate_ones(name, implementation):
     """What `DataCollatorWithFlattening` makes: one row, positions start again."""
     model = MODELS[name]()
-    model.set_attn_implementation("flashmask")
+    model.set_attn_implementation(implementation)
     rows = [ids(1, n)[0].tolist() for n in (7, 12, 3)]
     batch = DataCollatorWithFlattening(return_position_ids=True)([{"input_ids": row} for row in rows])
     with torch.inference_mode():
-        got = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
+        packed = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"]}
+        got = model(**packed, use_cache=None if name == "ours" else False).logits[0]
         want = torch.cat([model(input_ids=torch.tensor([row])).logits[0] for row in rows])
     assert_close("logits", got, want)
+    if name == "ours":
+        with pytest.raises(OptionError, match="packed rows"):
+            model(**packed, use_cache=True)
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["causal", "both-directions"])
@@ -154,8 +159,6 @@ def test_one_step_of_trainer_on_packed_rows_equals_sdpa_on_separate_ones(name, t
     places = torch.cat([torch.arange(9), torch.arange(6)])[None]
     labels = torch.cat([torch.cat([row.new_tensor([-100]), row[1:]]) for row in rows])[None]
     packed = {"input_ids": torch.cat(rows)[None], "labels": labels, "position_ids": places}
-    if name == "ours":
-        packed["segment_ids"] = torch.tensor([[1] * 9 + [2] * 6])
     tokens, padding = torch.full((2, 9), 3), torch.ones(2, 9, dtype=torch.long)
     tokens[0], tokens[1, :6], padding[1, 6:] = rows[0], rows[1], 0
     apart = {"input_ids": tokens, "attention_mask": padding, "labels": tokens.where(padding.bool(), -100)}

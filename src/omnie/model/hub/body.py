@@ -20,7 +20,7 @@ from omnie.model.hub.attention import column_masks
 from omnie.model.hub.base import HubAttention, OmniePreTrainedModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
-from omnie.model.hub.positions import OFFSET, media_positions, remember, three_axes
+from omnie.model.hub.positions import OFFSET, media_positions, packed_segments, remember, three_axes
 from omnie.model.omni import encoders, place
 from omnie.model.reading import readings
 from omnie.ops.attention.segments import SegmentAttention
@@ -60,7 +60,8 @@ class OmnieModel(OmniePreTrainedModel):
 
         Args:
             attention_mask: [B, past + T], or what the attention implementation takes.
-            position_ids: [B, T, 3]; [B, T] and [3, B, T] are understood too. Absent: computed.
+            position_ids: [B, T, 3]; [B, T] and [3, B, T] are understood too. Absent: computed. Plain [B, T] that start again
+                without a cache or an attention mask are packed rows, as in Transformers.
             mm_token_type_ids: Absent: read off the placeholders when media are given, else all text.
             moe_mm_token_type_ids: Chooses the experts in place of `mm_token_type_ids`.
             segment_ids: Packed rows; excludes a cache and an attention mask.
@@ -72,6 +73,9 @@ class OmnieModel(OmniePreTrainedModel):
         types = mm_token_type_ids if mm_token_type_ids is not None else self.token_types(input_ids, media)
         x = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         x = self._with_media(x, types, media)
+        if segment_ids is None and attention_mask is None and past_key_values is None:
+            segment_ids = packed_segments(position_ids, x.shape[:2])
+            use_cache = False if use_cache is None and segment_ids is not None else use_cache
         cache = self._cache(past_key_values, use_cache)
         if position_ids is None:
             position_ids = self.positions(x.shape[:2], types, attention_mask, cache, media)

@@ -46,6 +46,19 @@ def media_positions(types_BT: Tensor, real_BT: Tensor, grids: Sequence[Tensor | 
     return result.to(types_BT.device)
 
 
+def packed_segments(position_ids: Tensor | None, shape: Sequence[int]) -> Tensor | None:
+    """Which sequence each token of packed rows belongs to, int64 [B, T] from 1, where plain positions start again.
+
+    That is how `DataCollatorWithFlattening` packs; None where they do not, or have three axes, which media let run in any order.
+    """
+    if position_ids is None or tuple(position_ids.shape) not in (tuple(shape), (1, *shape[1:])):
+        return None
+    starts = position_ids.diff(dim=-1) != 1
+    if not starts.any():
+        return None
+    return torch.nn.functional.pad(starts.long(), (1, 0)).cumsum(-1).expand(*shape) + 1
+
+
 def three_axes(position_ids: Tensor, shape: Sequence[int]) -> Tensor:
     """Positions as [B, T, 3] from [B, T, 3], from [3, B, T] or from plain [B, T]."""
     shapes = {(*shape, 3): lambda p: p, (3, *shape): lambda p: p.permute(1, 2, 0), tuple(shape): lambda p: p[..., None]}
