@@ -119,8 +119,8 @@ def test_from_pretrained_takes_a_published_folder(folder, dtype):
     with torch.inference_mode():
         assert torch.allclose(model(**inputs).logits, plain(**inputs).logits, atol=1e-2 if dtype == torch.bfloat16 else 1e-5)
     assert model.dtype == dtype and model.config.image_token_id == 6
-    with pytest.raises(OptionError, match="quantization_config.*allowed.*dtype"):
-        omnie.OmnieForConditionalGeneration.from_pretrained(folder, quantization_config={})
+    with pytest.raises(OptionError, match="max_memory.*allowed.*dtype"):
+        omnie.OmnieForConditionalGeneration.from_pretrained(folder, max_memory={})
 
 
 def test_the_documented_way_in_transformers_words(folder):

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     Ernie4_5_MoeConfig,
-    Ernie4_5_MoeForCausalLM,
     Ernie4_5_VLMoeConfig,
     Ernie4_5_VLMoeForConditionalGeneration,
+    Ernie4_5Config,
+    PreTrainedConfig,
 )
 
 from .chats import VOCABULARY
@@ -31,14 +33,25 @@ def write(folder: Path) -> Path:
     return folder
 
 
+_TEXT = {
+    "vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": CONTEXT,
+}  # fmt: skip
+
+
 def write_text(folder: Path) -> Path:
-    """A model for text alone."""
-    config = Ernie4_5_MoeConfig(
-        vocab_size=VOCABULARY, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, moe_num_experts=4, moe_intermediate_size=16, moe_k=2, max_position_embeddings=CONTEXT,
-    )  # fmt: skip
+    """A model for text alone, with experts."""
+    return _write_text(Ernie4_5_MoeConfig(**_TEXT, moe_num_experts=4, moe_intermediate_size=16, moe_k=2), folder)
+
+
+def write_dense(folder: Path) -> Path:
+    """A model for text alone, without experts."""
+    return _write_text(Ernie4_5Config(**_TEXT, head_dim=16), folder)
+
+
+def _write_text(config: PreTrainedConfig, folder: Path) -> Path:
     torch.manual_seed(12)
-    draw(Ernie4_5_MoeForCausalLM(config), LARGE).save_pretrained(folder)
+    draw(AutoModelForCausalLM.from_config(config), LARGE).save_pretrained(folder)
     folder.mkdir(exist_ok=True)
     write_processor(folder)
     (folder / "processor_config.json").unlink()

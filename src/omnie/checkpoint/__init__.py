@@ -10,12 +10,21 @@ are the two directions.
 
 from omnie.checkpoint.folders import DEFAULT, INDEX, WEIGHTS, find, models, shard_names
 from omnie.checkpoint.int8 import GROUP, SCALE, SMALL, dequantised, quantised
-from omnie.checkpoint.reading import blueprint, load, load_encoder, load_model, parameters, published, published_encoder
+from omnie.checkpoint.reading import (
+    blueprint,
+    load,
+    load_encoder,
+    load_model,
+    load_packing,
+    parameters,
+    published,
+    published_encoder,
+)
 from omnie.checkpoint.stored import TIED, Parameters, tied
 from omnie.checkpoint.writing import SHARD, Quantise, appearing, save, save_as_ernie
 
 __all__ = [
     "DEFAULT", "GROUP", "INDEX", "SCALE", "SHARD", "SMALL", "TIED", "WEIGHTS", "Parameters", "Quantise", "appearing",
-    "blueprint", "dequantised", "find", "load", "load_encoder", "load_model", "models", "parameters", "published",
-    "published_encoder", "quantised", "save", "save_as_ernie", "shard_names", "tied",
+    "blueprint", "dequantised", "find", "load", "load_encoder", "load_model", "load_packing", "models", "parameters",
+    "published", "published_encoder", "quantised", "save", "save_as_ernie", "shard_names", "tied",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from omnie.model.omni import Omni
+    from omnie.ops.int4_linear import Rounding
 
 
 def load(reference: str | Path | None = None, *, dtype: torch.dtype | None = None) -> tuple[Omni, Encoder | ErnieEncoder]:
@@ -60,8 +61,7 @@ def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None
     folder = find(reference)
     kind, config = architecture.read(folder / "config.json", {"omnie": architecture.of, **foreign.READERS})
     files = [folder / name for name in shard_names(folder)]
-    if dtype is None:
-        dtype = torch.float32 if sum(file.stat().st_size for file in files) < 2**30 else torch.bfloat16
+    dtype = dtype or _usual_dtype(files)
     with torch.device("meta"), without_initialisation():
         model = Omni(config)
     stored = headers(files, foreign.stored_name if kind in foreign.READERS else str)
@@ -77,6 +77,30 @@ def load_model(reference: str | Path | None = None, *, dtype: torch.dtype | None
     return model.eval()
 
 
+def load_packing(
+    reference: str | Path | None, group: int, rounding: Rounding = "search", *, dtype: torch.dtype | None = None
+) -> Omni:
+    """The model of a folder in a published format, in 4 bits, without its encoder; one parameter at a time is read and packed.
+
+    It is what `omnie quantize` would write, but for the writing.
+
+    Args:
+        group, rounding: As `ops.int4_linear.pack` takes them.
+        dtype: Of what is not packed, as for `load`.
+    """
+    from omnie.model import int4
+
+    stored, folder = parameters(reference), find(reference)
+    dtype = dtype or _usual_dtype([folder / name for name in shard_names(folder)])
+    return int4.load_packing(stored.model, group, rounding, stored.read, folder, dtype)
+
+
+def _usual_dtype(files: list[Path]) -> torch.dtype:
+    import torch
+
+    return torch.float32 if sum(file.stat().st_size for file in files) < 2**30 else torch.bfloat16
+
+
 def published(reference: str | Path, options: Mapping[str, Any]) -> Any:
     """For Transformers' `from_pretrained`: a folder in a published format, ready to be loaded; None when it is in none.
 
@@ -86,17 +110,19 @@ def published(reference: str | Path, options: Mapping[str, Any]) -> Any:
     Raises:
         CheckpointError: the model of that name is not on this machine and cannot be fetched.
     """
-    from omnie.model.hub.generation import Published
+    from omnie.model.hub.published import Published
 
     folder, fields = _named(reference, options)
-    known = fields.get("model_type") in foreign.READERS
-    return Published(folder, lambda dtype: load_model(folder, dtype=dtype)) if known else None
+    return Published(folder, load_model, load_packing) if fields.get("model_type") in foreign.READERS else None
 
 
 def published_encoder(reference: str | Path, options: Mapping[str, Any]) -> ErnieEncoder | None:
-    """The encoder of a published folder, or of one that was extended; None for any other name. Arguments as for `published`."""
+    """The encoder of a published folder, or of one made from it (`omnie quantize`, `omnie extend`); None for any other name.
+
+    Arguments as for `published`.
+    """
     folder, fields = _named(reference, options)
-    if fields.get("model_type") not in foreign.READERS and not fields.get("placeholders"):
+    if fields.get("model_type") not in foreign.READERS and fields.get("placeholders") is None:
         return None
     encoder = load_encoder(folder)
     return encoder if isinstance(encoder, ErnieEncoder) else None

@@ -2,7 +2,8 @@
 
 The modules and the names of the weights are those of `omni.py`. Whole to part: `generation.py` (the model with its head),
 `prompt.py` (questions in words), `body.py` (everything before it), `positions.py` (where none are given), `media.py`, `base.py`
-(what both share), `weights/` (what comes out of files: int8, 4 bits), `attention.py` (FlashMask), `config.py`.
+(what both share), `weights/` (what comes out of files: int8, 4 bits), `published.py` (folders in other formats), `attention.py`
+(FlashMask), `config.py`.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, GenerationConfig
+from transformers import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
@@ -19,45 +18,9 @@ from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, repeated
 from omnie.model.hub.positions import three_axes
 from omnie.model.hub.prompt import PromptGenerationMixin
+from omnie.model.hub.published import Published
+from omnie.model.hub.weights import quantizer_of
 from omnie.model.omni import Omni
-
-
-class Published(NamedTuple):
-    """A folder in a published format, and what fills a model from it in a dtype (None: as is best)."""
-
-    folder: Path
-    load: Callable[[torch.dtype | None], Omni]
-
-    def face(self, kind: type[OmnieForConditionalGeneration], options: dict[str, Any]) -> Any:
-        """The loaded model; an option that would not be obeyed is an error."""
-        unknown = sorted(name for name, value in options.items() if name not in OBEYED and value is not None)
-        if unknown:
-            allowed = f"{', '.join(OBEYED)}"
-            raise OptionError("unknown option for a published folder", value=", ".join(unknown), allowed=allowed)
-        dtype = next((value for name in ("dtype", "torch_dtype") if (value := options.get(name)) not in (None, "auto")), None)
-        model = kind.of(self.load(getattr(torch, dtype) if isinstance(dtype, str) else dtype))
-        model.config.name_or_path = str(self.folder)
-        if (self.folder / "generation_config.json").is_file():
-            model.generation_config = GenerationConfig.from_pretrained(self.folder)
-        if options.get("attn_implementation") is not None:
-            model.set_attn_implementation(options["attn_implementation"])
-        device = options.get("device_map") or "cpu"
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        if isinstance(device, dict):
-            raise OptionError("a published folder is loaded to one device", value=str(device)[:80], allowed="auto, or a device")
-        return model.to(device)
-
-
-OBEYED = (
-    "dtype",
-    "torch_dtype",
-    "device_map",
-    "attn_implementation",
-    "low_cpu_mem_usage",
-    "trust_remote_code",
-    "local_files_only",
-)
-"""Options of `from_pretrained` for a published folder. The last three ask for what is always done."""
 
 
 class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin):
@@ -86,11 +49,17 @@ class OmnieForConditionalGeneration(OmniePreTrainedModel, PromptGenerationMixin)
 
     @classmethod
     def of(cls, omni: Omni) -> OmnieForConditionalGeneration:
-        """The face of a model that is already in memory; the weights are shared, not copied."""
+        """The face of a model that is already in memory, in 4 bits or not; the weights are shared, not copied."""
         with torch.device("meta"):
             model = cls(OmnieConfig.of(omni.config))
+        quantizer = quantizer_of(omni)
+        if quantizer is not None:
+            quantizer.preprocess_model(model)
         model.load_state_dict(omni.state_dict(keep_vars=True), assign=True)
         model.tie_weights()
+        if quantizer is not None:
+            model.hf_quantizer = quantizer
+            quantizer.postprocess_model(model)
         return model.train(omni.training)
 
     @can_return_tuple

@@ -24,8 +24,11 @@ METHOD = "omnie_int4"
 LEAST_INPUTS = 16
 HEAD = "lm_head"
 """The one linear map that shares its matrix, with the embedding."""
-TYPES = {torch.uint8: "U8", torch.int8: "I8", torch.float32: "F32"}
-"""safetensors' names of the parts' types."""
+TYPES = {
+    torch.uint8: "U8", torch.int8: "I8", torch.float64: "F64", torch.float32: "F32", torch.float16: "F16",
+    torch.bfloat16: "BF16",
+}  # fmt: skip
+"""safetensors' names of the types."""
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 

@@ -21,9 +21,9 @@ chooses the side that gets the eighth level. Why, and with which errors: `docs/d
 
 from omnie.ops.int4_linear import reference
 from omnie.ops.int4_linear.hessian import pack_for
-from omnie.ops.int4_linear.packing import GROUPS, PARTS, Packed, pack, shapes, unpack
+from omnie.ops.int4_linear.packing import GROUPS, PARTS, Packed, Rounding, pack, shapes, unpack
 
 BACKENDS = {"reference": reference}
 """Modules that offer `linear` and `experts` with the signatures of `reference`."""
 
-__all__ = ["BACKENDS", "GROUPS", "PARTS", "Packed", "pack", "pack_for", "shapes", "unpack"]
+__all__ = ["BACKENDS", "GROUPS", "PARTS", "Packed", "Rounding", "pack", "pack_for", "shapes", "unpack"]

@@ -2,7 +2,7 @@
 `quantizer.py` (`quantization_config`, `BitsAndBytesConfig`).
 """
 
-from omnie.model.hub.weights.quantizer import Int4Config, compute_in, register
+from omnie.model.hub.weights.quantizer import Int4Config, compute_in, quantizer_of, register
 from omnie.model.hub.weights.stored import Checkpoint, Weights
 
-__all__ = ["Checkpoint", "Int4Config", "Weights", "compute_in", "register"]
+__all__ = ["Checkpoint", "Int4Config", "Weights", "compute_in", "quantizer_of", "register"]

@@ -17,6 +17,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from omnie.errors import CheckpointError, OptionError
 from omnie.model import int4
+from omnie.model.hub.config import OmnieConfig
 from omnie.model.int4.plan import METHOD
 from omnie.ops.int4_linear import GROUPS
 
@@ -52,7 +53,7 @@ class Int4Config(QuantizationConfigMixin):
 
     @classmethod
     def of(cls, given: Any) -> Any:
-        """Our config for a `BitsAndBytesConfig` (or its dictionary); anything else as it is.
+        """Our config for a `BitsAndBytesConfig`, for its dictionary or for our own; anything else as it is.
 
         Our format takes the place of fp4 and nf4, and always quantises its scales a second time (that costs 0.02 points of
         error and saves 0.73 bits). `bnb_4bit_compute_dtype` is obeyed; float32, its default, means the inputs' own type, as
@@ -61,6 +62,8 @@ class Int4Config(QuantizationConfigMixin):
         Raises:
             OptionError: the config asks for something that the format does not do.
         """
+        if isinstance(given, dict) and given.get("quant_method") == METHOD:
+            return cls(**given)
         if isinstance(given, dict) and (given.get("load_in_4bit") or given.get("load_in_8bit")):
             given = BitsAndBytesConfig.from_dict(given)
         if not isinstance(given, BitsAndBytesConfig):
@@ -88,6 +91,11 @@ class Int4Quantizer(HfQuantizer):
     quantization_config: Int4Config
 
     def _process_model_before_weight_loading(self, model: nn.Module, **_: Any) -> nn.Module:
+        if not isinstance(model.config, OmnieConfig):  # its loader would leave the packed matrices random, with a warning
+            hint = "for a published ERNIE 4.5 folder: OmnieForConditionalGeneration.from_pretrained"
+            raise OptionError(
+                "omnie's 4 bits are for its own classes", value=type(model).__name__, allowed="Omnie...", hint=hint
+            )
         int4.install(model, self.quantization_config.group_size)
         return model
 
@@ -112,6 +120,12 @@ def compute_in(model: nn.Module, dtype: torch.dtype | None) -> None:
     for module in model.modules():
         if isinstance(module, int4.Int4Linear | int4.Int4Experts):
             module.compute_dtype = dtype
+
+
+def quantizer_of(model: nn.Module) -> Int4Quantizer | None:
+    """What puts packed modules into another model as they are in this one; None when this one is not in 4 bits."""
+    groups = {group for _, group in int4.matrices(model).values()}
+    return Int4Quantizer(Int4Config(group_size=groups.pop()), pre_quantized=False) if groups else None
 
 
 def register() -> None:
