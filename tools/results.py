@@ -156,12 +156,13 @@ def command() -> str:
 
 
 def options(settings: dict[str, Any]) -> str:
-    """Settings of a run as options, without those that are as they always are."""
+    """Settings of a run as options, without those that are as they always are or are no more."""
     from omnie.train.config import TrainConfig
 
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
-    changed = {name.replace("_", "-"): value for name, value in settings.items() if value != defaults[name]}
-    return "".join(f" --{name}" if value is True else f" --{name} {value}" for name, value in changed.items())
+    told = {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
+    words = {name.replace("_", "-"): value for name, value in told.items()}
+    return "".join(f" --{name}" if value is True else f" --{name} {value}" for name, value in words.items())
 
 
 def speed() -> str:
