@@ -42,13 +42,14 @@ SHARES = {
 WEIGHTS = {
     "charts.value": 4, "charts.title": 3, "charts.trend": 2, "charts.extreme": 2, "lines.read": 6, "objects.name": 4,
     "speech.transcribe": 5, "speech.answer": 2, "pages.qa": 7, "text.qa": 7, "text.find": 3, "text.math": 2,
+    "text.spoken": 2,
 }  # fmt: skip
 """Skill -> weight within its group; 1 where it is not listed."""
 
 GROUPS = {
     "text.qa": "text_qa", "text.unknown": "text_qa", "text.find": "text_find", "text.copy": "text_find",
     "text.extract": "text_extract", "text.sentiment": "text_sentiment", "text.math": "text_logic", "text.sort": "text_logic",
-    "text.trend": "text_logic", "text.smalltalk": "smalltalk",
+    "text.trend": "text_logic", "text.spoken": "text_logic", "text.smalltalk": "smalltalk",
 }  # fmt: skip
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 
