@@ -49,7 +49,7 @@ def register() -> None:
     hub.register()
     hub.OmniePreTrainedModel.int8 = (checkpoint.SCALE, checkpoint.dequantised)
     hub.OmnieForConditionalGeneration.published = staticmethod(checkpoint.published)
-    OmnieProcessor.published = staticmethod(checkpoint.published_encoder)
+    OmnieProcessor.published = OmnieTokenizer.published = staticmethod(checkpoint.published_encoder)
     hub.OmnieForConditionalGeneration.processor_of = OmnieProcessor.from_pretrained
     AutoProcessor.register(hub.OmnieConfig, OmnieProcessor, exist_ok=True)
     AutoTokenizer.register(hub.OmnieConfig, tokenizer_class=OmnieTokenizer, exist_ok=True)

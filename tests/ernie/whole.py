@@ -56,3 +56,10 @@ def _write_text(config: PreTrainedConfig, folder: Path) -> Path:
     write_processor(folder)
     (folder / "processor_config.json").unlink()
     return folder
+
+
+WRITERS = {"ernie4_5": write_dense, "ernie4_5_moe": write_text, "ernie4_5_vl_moe": write}
+"""`model_type` -> what writes a folder."""
+TEXT, VISION = ("ernie4_5", "ernie4_5_moe"), "ernie4_5_vl_moe"
+GREEDY = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+"""Options of `generate`: six tokens, whatever they are."""

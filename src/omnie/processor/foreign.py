@@ -85,7 +85,7 @@ def fill(rendered: str, items: Mapping[Kind, Iterator[Any]], lay_out: LayOut) ->
             result.append(segment)
             segment = next(segments)
         else:
-            result += lay_out(Part(kind, _next(kind, items)))
+            result += lay_out(Part(kind, next_item(kind, items)))
             segment = _after(segment, segments)
     return result
 
@@ -111,7 +111,8 @@ def _after(segment: Segment, segments: Iterator[Segment]) -> Segment:
     return next(segments)
 
 
-def _next(kind: Kind, items: Mapping[Kind, Iterator[Any]]) -> Any:
+def next_item(kind: Kind, items: Mapping[Kind, Iterator[Any]]) -> Any:
+    """The next item of a kind; raises `InputError` when there is none."""
     for item in items.get(kind, iter(())):
         return item
     raise InputError(f"text has a placeholder without {kind}", hint=f"pass as many {kind} items as the text has placeholders")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import cached_file
@@ -15,6 +16,7 @@ from omnie.processor.settings import FILE, ProcessorSettings
 from omnie.processor.tokenizer import Backend, Tokenizer
 
 if TYPE_CHECKING:
+    from omnie.processor.ernie.hf import ErnieProcessor
     from omnie.processor.processor import OmnieProcessor
 
 HUB = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
@@ -41,6 +43,9 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
     _auto_map = carried.TOKENIZER_MAP
     media_settings = ProcessorSettings()
 
+    published: ClassVar[Callable[..., Any] | None] = None
+    """As `OmnieProcessor.published`; `omnie.register()` fills it in."""
+
     @classmethod
     def of(cls, tokenizer: Tokenizer, settings: ProcessorSettings) -> OmnieTokenizer:
         """Ours in Transformers' clothes."""
@@ -51,7 +56,15 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **options: Any) -> OmnieTokenizer:
-        """As in Transformers; the folder's `processor_config.json` says how media are read and how long a context may be."""
+        """As in Transformers; the folder's `processor_config.json` says how media are read and how long a context may be.
+
+        Of a published folder comes a `PublishedTokenizer`, which has the folder's own tokenizer, chat template and pictures.
+        """
+        # AutoTokenizer is asked for a tokenizer alone: what the Hub's name means is not fetched whole for that.
+        asked = not options.get("_from_auto") or Path(pretrained_model_name_or_path).is_dir()
+        encoder = cls.published(pretrained_model_name_or_path, options) if cls.published is not None and asked else None
+        if encoder is not None:
+            return cls._of_published(encoder, options)
         where = {name: options[name] for name in HUB if options.get(name) is not None}
         path = str(pretrained_model_name_or_path)
         found = cached_file(path, FILE, _raise_exceptions_for_missing_entries=False, **where)
@@ -60,6 +73,12 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
         result = super().from_pretrained(path, *args, **options)
         result.media_settings = settings
         return result
+
+    @staticmethod
+    def _of_published(encoder: Any, options: Mapping[str, Any]) -> OmnieTokenizer:
+        from omnie.processor.ernie.hf import PublishedTokenizer
+
+        return PublishedTokenizer.around(encoder, options)
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, **options: Any) -> Any:
         """As in Transformers; the folder carries the code too, and says how media are read."""
@@ -73,7 +92,12 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
         """Nothing: `save_pretrained` names the Auto class."""
 
     @property
-    def processor(self) -> OmnieProcessor:
+    def placeholders(self) -> Mapping[str, str]:
+        """Argument of a call -> the placeholder of its items."""
+        return MEDIA
+
+    @property
+    def processor(self) -> OmnieProcessor | ErnieProcessor:
         """The processor around this tokenizer."""
         from omnie.processor.processor import OmnieProcessor
 
@@ -91,7 +115,7 @@ class OmnieTokenizer(PreTrainedTokenizerFast):
         if not media:
             return super().__call__(text, *args, **options)
         rows = [text] if isinstance(text, str) else text
-        if any(MEDIA[name] in row for name in media for row in rows):
+        if any(mark in row for name, mark in self.placeholders.items() if name in media for row in rows):
             return self.processor(text=text, **media, **options)
         chats = [_chat(row, media, None if isinstance(text, str) else n, len(rows)) for n, row in enumerate(rows)]
         how: dict[str, Any] = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}

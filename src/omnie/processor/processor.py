@@ -127,7 +127,7 @@ class OmnieProcessor(ProcessorMixin):
             raise InputError("processor got no text", hint=f"pass text with {self.image_token} where the image stands")
         check_options(options, return_tensors)
         given: dict[Kind, Any] = {"image": images, "video": videos, "audio": audio}
-        items = {kind: _flat(kind, value, fps) for kind, value in given.items()}
+        items = {kind: items_of(kind, value, fps) for kind, value in given.items()}
         rows = [self._row(row, items) for row in ([text] if isinstance(text, str) else text)]
         for kind, rest in items.items():
             if sum(1 for _ in rest):
@@ -258,7 +258,7 @@ def check_options(options: Mapping[str, Any], return_tensors: str | None) -> Non
             raise OptionError(f"option {name} is not supported", value=value, allowed=allowed)
 
 
-def _flat(kind: Kind, value: Any, fps: float | None) -> Iterator[Any]:
+def items_of(kind: Kind, value: Any, fps: float | None) -> Iterator[Any]:
     """Items one by one: a single one, a list, or a list of lists."""
     if value is None:
         return
@@ -266,4 +266,4 @@ def _flat(kind: Kind, value: Any, fps: float | None) -> Iterator[Any]:
         yield foreign.media(kind, value, fps=fps)
         return
     for item in value:
-        yield from _flat(kind, item, fps)
+        yield from items_of(kind, item, fps)

@@ -16,7 +16,7 @@ import numpy as np
 
 from omnie import inputs
 from omnie.errors import CheckpointError, InputError, OptionError
-from omnie.messages import Message
+from omnie.messages import Message, Part
 from omnie.processor.ernie import settings, template
 from omnie.processor.ernie.layout import MODALITIES, Layout
 from omnie.processor.ernie.settings import ClipSettings, PictureSettings
@@ -125,9 +125,14 @@ class ErnieEncoder:
         if continue_final:
             raise OptionError("a published chat template leaves no turn open", value="continue_final=True", allowed="False")
         layout = self._layout()
-        result = self._tokens(self._render(messages, layout, generation_prompt), layout)
-        result["position_ids"] = inputs.positions(result["mm_token_type_ids"], *layout.grids())
-        return result | layout.arrays()
+        return self._arrays(self._render(messages, layout, generation_prompt), layout)
+
+    def encode_rendered(self, prompt: str, media: Iterable[Part]) -> dict[str, np.ndarray]:
+        """A rendered conversation, whose special tokens count, as `encode`; the media of its placeholders in order."""
+        layout = self._layout()
+        for part in media:
+            layout.items(part)
+        return self._arrays(prompt, layout)
 
     def render(self, messages: Iterable[Message], generation_prompt: bool = True) -> str:
         """The conversation as a string, each medium as one placeholder; shields taken away."""
@@ -153,6 +158,11 @@ class ErnieEncoder:
         if all(item["type"] == "text" for item in items):
             return {"role": message.role, "content": "".join(item["text"] for item in items)}
         return {"role": message.role, "content": items}
+
+    def _arrays(self, prompt: str, layout: Layout) -> dict[str, np.ndarray]:
+        result = self._tokens(prompt, layout)
+        result["position_ids"] = inputs.positions(result["mm_token_type_ids"], *layout.grids())
+        return result | layout.arrays()
 
     def _tokens(self, prompt: str, layout: Layout) -> dict[str, np.ndarray]:
         """Ids with every placeholder as often as its medium has tokens, and the modality of each."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from omnie import inputs
 from omnie.errors import InputError
-from omnie.media.types import Audio, Document, Image, Table, Video
+from omnie.media.types import SAMPLE_RATE, Audio, Document, Image, Table, Video
 from omnie.messages import Part
 from omnie.processor import documents, image
 from omnie.processor.audio import log_mel, mel_frames
@@ -109,7 +109,12 @@ class Layout:
 
     def _audio(self, value: Audio) -> list[Item]:
         if "audio" not in self.names:
-            raise InputError("the model takes no sound", hint="--no-audio leaves out the sound track of a clip")
+            raise InputError(
+                "the model takes no sound",
+                value=f"{len(value.samples) / SAMPLE_RATE:.1f} seconds of it",
+                allowed=", ".join(["text", *(name for name in MODALITIES if name in self.names)]),
+                hint="--no-audio, or omnie.media.load(clip, audio=False), leaves out the sound track of a clip",
+            )
         if not len(value.samples):
             raise InputError("sound is empty", value="0 samples", allowed="at least one")
         self.sounds.append(value.samples)
