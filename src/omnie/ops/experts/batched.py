@@ -51,6 +51,24 @@ class _SlotsToTokens(torch.autograd.Function):
         return grad_TD.contiguous().index_select(0, token_S), None, None
 
 
+class _WeightsToTiles(torch.autograd.Function):
+    """w_EIO -> w_GIO, one copy per tile. Backward: each expert sums its tiles, which lie side by side."""
+
+    @staticmethod
+    def forward(ctx, w_EIO: Tensor, expert_G: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(expert_G)
+        ctx.experts = len(w_EIO)
+        return w_EIO.index_select(0, expert_G)
+
+    @staticmethod
+    def backward(ctx, grad_GIO: Tensor):  # type: ignore[override]
+        (expert_G,) = ctx.saved_tensors
+        begin_E = torch.searchsorted(expert_G, torch.arange(ctx.experts, device=expert_G.device))
+        tile_G = torch.arange(len(expert_G), device=expert_G.device)
+        sums = F.embedding_bag(tile_G, grad_GIO.reshape(len(expert_G), -1), begin_E, mode="sum")
+        return sums.view(-1, *grad_GIO.shape[1:]), None
+
+
 def tiles(index_TK: Tensor, experts: int) -> Tiles:
     """Sorts choices by expert. The height is about half of the mean load: few empty slots, few copies of weights."""
     tokens, chosen = index_TK.shape
@@ -76,8 +94,8 @@ def experts(x_TD: Tensor, index_TK: Tensor, weight_TK: Tensor, gate_up_EID: Tens
     weight_S = weight_TK.new_zeros(len(token_S)).index_put((slot_TK.reshape(-1),), weight_TK.reshape(-1))
     x_GRD = _TokensToSlots.apply(x_TD, token_S, slot_TK).view(len(expert_G), height, -1)
     # Two products rather than halves of one: elementwise work on a strided half runs at a fifth of the speed.
-    halves = (half.index_select(0, expert_G) for half in gate_up_EID.chunk(2, dim=1))
+    halves = (_WeightsToTiles.apply(half, expert_G) for half in gate_up_EID.chunk(2, dim=1))
     gate, up = (torch.bmm(x_GRD, half.transpose(1, 2)) for half in halves)
     hidden_GRI = F.silu(gate) * (up * weight_S.view(-1, height, 1))
-    y_GRD = torch.bmm(hidden_GRI, down_EDI.index_select(0, expert_G).transpose(1, 2))
+    y_GRD = torch.bmm(hidden_GRI, _WeightsToTiles.apply(down_EDI, expert_G).transpose(1, 2))
     return _SlotsToTokens.apply(y_GRD.flatten(0, 1), token_S, slot_TK)
