@@ -1,9 +1,10 @@
 """`omnie eval`: measurements of a model. Tables go to stdout, progress to stderr, the report to a file."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,13 +34,51 @@ def skills(
     from omnie.evaluation import report
     from omnie.evaluation.skills import SkillsConfig, evaluate
 
-    config = SkillsConfig(cases, split, tuple(filter(None, skills.replace(" ", "").split(","))), shuffle)
+    config = SkillsConfig(cases, split, _names(skills), shuffle)
     path = out or config.out
     report.check(path)
-    result = evaluate(model, config, _progress)
-    report.write(path, result | {"command": shlex.join(["omnie", *sys.argv[1:]])})
+    result = _commanded(evaluate(model, config, _progress))
+    report.write(path, result)
     print(report.table(result))
     print(f"written: {path}", file=sys.stderr)
+
+
+@app.command()
+def wild(
+    model: Annotated[str | None, typer.Option(help="A built-in model or a model folder.", show_default="nano")] = None,
+    cases: Annotated[int | None, typer.Option(help="Most cases of each group.", show_default="all")] = None,
+    skills: Annotated[str, typer.Option(help="Groups to ask, with commas between.", show_default="all")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The report.", show_default="benchmarks/results/wild.json, a longer name if options differ"),
+    ] = None,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Show each question another file of its group: what do questions alone tell?")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The report as one JSON object on stdout, each answer in it.")
+    ] = False,
+) -> None:
+    """Score files that training's tools did not make."""
+    from omnie.evaluation import report
+    from omnie.evaluation.wild.scores import WildConfig, evaluate
+
+    config = WildConfig(cases, _names(skills), shuffle)
+    path = out or config.out
+    report.check(path)
+    result = _commanded(evaluate(model, config, _progress))
+    report.write(path, result)
+    print(json.dumps(result, ensure_ascii=False) if as_json else report.table(result))
+    print(f"written: {path}", file=sys.stderr)
+
+
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(filter(None, words.replace(" ", "").split(",")))
+
+
+def _commanded(result: dict[str, Any]) -> dict[str, Any]:
+    """A report with the command line that gave it."""
+    return result | {"command": shlex.join(["omnie", *sys.argv[1:]])}
 
 
 def _progress(skill: str, done: int, total: int) -> None:
