@@ -147,15 +147,22 @@ def test_encoders_rest_while_the_decoder_begins_to_read(tmp_path) -> None:
         assert all(map(torch.equal, encoders, before)) == (step < 2)
 
 
-def test_encoders_may_learn_more_slowly(tmp_path) -> None:
-    def moved(factor: float) -> float:
-        trainer = Trainer(config(tmp_path, steps=4, lr_encoders=factor))
-        weight = trainer.model.model.visual.blocks[0].mlp.fc1.weight
-        before = weight.detach().clone()
+@pytest.mark.parametrize(
+    "option, names",
+    [
+        ("lr_encoders", ["visual.blocks.0.mlp.fc1.weight", "reading.audio.word_head.weight"]),
+        ("lr_circuits", ["language_model.layers.0.self_attn.v_proj.weight", "reading.image.recall.weight"]),
+    ],
+)
+def test_encoders_and_what_copies_may_learn_more_slowly(tmp_path, option, names) -> None:
+    def moved(factor: float) -> list[float]:
+        trainer = Trainer(config(tmp_path, steps=4, **{option: factor}))
+        weights = dict(trainer.model.model.named_parameters())
+        before = {name: weights[name].detach().clone() for name in names}
         trainer.step(Stream())
-        return float((weight - before).norm())
+        return [float((weights[name].detach() - before[name]).norm()) for name in names]
 
-    assert moved(0.25) == pytest.approx(0.25 * moved(1.0), rel=0.01)
+    assert moved(0.25) == pytest.approx([0.25 * length for length in moved(1.0)], rel=0.01)
 
 
 def test_encoders_of_another_size_are_refused(tmp_path) -> None:
@@ -186,7 +193,12 @@ def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> N
 
 def test_a_band_holds_whole_texts_where_they_stand_in_it() -> None:
     pixels = np.arange(400, dtype=np.uint8)[:, None, None].repeat(128, 1).repeat(3, 2)
-    texts = (("a long title", (3, 10, 120, 30)), ("label", (5, 40, 60, 52)), ("axis", (0, 300, 20, 312)), ("tall", (0, 200, 9, 290)))
+    texts = (
+        ("a long title", (3, 10, 120, 30)),
+        ("label", (5, 40, 60, 52)),
+        ("axis", (0, 300, 20, 312)),
+        ("tall", (0, 200, 9, 290)),
+    )
     example = Example("s", (Part("image", Image(pixels)),), "", written=tuple(Written(*text) for text in texts))
     seen = set()
     for seed in range(60):

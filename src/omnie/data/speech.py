@@ -116,7 +116,7 @@ def answer(rng: np.random.Generator, split: Split) -> Example:
 
 
 def written(rng: np.random.Generator, split: Split) -> Example:
-    """The same questions as a user types them who writes numbers as words: what a transcript means is learned more cheaply so."""
+    """The same questions as one types them who writes numbers as words: what a transcript means is learned more cheaply so."""
     language = _language(rng)
     sentence, result, pattern = _question(rng, split, language)
     return Example("text.spoken", (text(sentence),), result, families={"template": pattern})

@@ -105,6 +105,7 @@ class Trainer:
             adamw=config.lr * config.lr_other,
             embedding=config.lr * config.lr_embedding,
             encoders=config.lr_encoders,
+            circuits=config.lr_circuits,
             decay=config.weight_decay,
             clip=config.clip,
         )

@@ -49,7 +49,7 @@ def media_positions(types_BT: Tensor, real_BT: Tensor, grids: Sequence[Tensor | 
 def packed_segments(position_ids: Tensor | None, shape: Sequence[int]) -> Tensor | None:
     """Which sequence each token of packed rows belongs to, int64 [B, T] from 1, where plain positions start again.
 
-    That is how `DataCollatorWithFlattening` packs; None where they do not, or have three axes, which media let run in any order.
+    That is how `DataCollatorWithFlattening` packs; None where they do not, or have three axes, as media need them.
     """
     if position_ids is None or tuple(position_ids.shape) not in (tuple(shape), (1, *shape[1:])):
         return None

@@ -19,8 +19,12 @@ from omnie.train.optim.team import Team
 
 NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
-ENCODER = re.compile(r"^model\.(visual|audio)\.")
-"""Names of the encoders' parameters."""
+PARTS = {
+    "encoders": re.compile(r"^model\.(visual|audio|reading\.\w+\.\w+_head)\."),
+    "circuits": re.compile(r"^model\.(language_model\.layers\.[01]\.self_attn|reading\.\w+\.(recall|before))\."),
+}
+"""Names of the parameters that have a factor of their own on their rate: of what reads media, and of what copies
+(`train/circuits.py`)."""
 NS = ((3.4445, -4.7750, 2.0315),) * 5
 """Coefficients of the quintic Newton-Schulz steps."""
 UPDATE_RMS = 0.2
@@ -29,7 +33,7 @@ UPDATE_RMS = 0.2
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """`muon`, `adamw` and `embedding` are peak learning rates, which `encoders` multiplies for those of pictures and sound.
+    """`muon`, `adamw` and `embedding` are peak learning rates, which `encoders` and `circuits` multiply for these (`PARTS`).
 
     `decay` is decoupled weight decay, not applied to vectors.
     """
@@ -38,6 +42,7 @@ class OptimizerSettings:
     adamw: float = 2e-3
     embedding: float = 2e-3
     encoders: float = 1.0
+    circuits: float = 1.0
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = 0.95
     decay: float = 0.1
@@ -90,10 +95,10 @@ class Optimizer:
             return norm
         scale = min(1.0, self.settings.clip / (norm + 1e-6))
         self.steps += 1
-        for kind, encoder, members in self.groups:
+        for kind, part, members in self.groups:
             present = [n for n in members if n in grads]
             if present:
-                share = rate * self.settings.encoders if encoder else rate
+                share = rate * getattr(self.settings, part, 1.0)
                 self._update(kind, present, [grads[n].float() for n in present], scale, share)
         return norm
 
@@ -170,13 +175,13 @@ class Optimizer:
             parameter.data.copy_(self.master(n))
 
 
-def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, bool, list[int]]]:
-    """(kind, whether an encoder's, indices) of parameters that are updated together: Muon's by shape, so that they stack."""
+def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, str, list[int]]]:
+    """(kind, part or "", indices) of parameters that are updated together: Muon's by shape, so that they stack."""
     groups: dict[tuple, list[int]] = defaultdict(list)
     for n, (name, parameter) in enumerate(pairs):
         kind = kind_of(name, parameter)
-        encoder = bool(ENCODER.search(name))
-        groups[(kind, encoder, *(parameter.shape if kind == "muon" else ()))].append(n)
+        part = next((part for part, pattern in PARTS.items() if pattern.search(name)), "")
+        groups[(kind, part, *(parameter.shape if kind == "muon" else ()))].append(n)
     return [(key[0], key[1], members) for key, members in groups.items()]
 
 

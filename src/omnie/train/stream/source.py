@@ -107,7 +107,7 @@ class Stream:
 def band(example: Example, rng: np.random.Generator) -> Example:
     """A band across a picture that holds some of its texts and cuts none, where the example says where its texts are.
 
-    Most of a chart is not writing, and looking at it costs as much: bands show more than twice as many letters for the same work.
+    Most of a chart is not writing, and looking at it costs as much: bands show nearly twice as many letters for the same work.
     """
     fitting = [w for w in example.written if w.box[3] - w.box[1] <= BAND]
     if not fitting:
