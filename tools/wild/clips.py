@@ -36,8 +36,8 @@ def sound(source: str) -> str:
 
 
 SILENT = None
-NOISE = sound("anoisesrc=seed=1:colour=pink:amplitude=0.5:duration=4,volume='gt(t\\,1.5)':eval=frame")
-BEEP = sound("aevalsrc='0.6*sin(2*PI*950*t)*between(t\\,2\\,2.4)':duration=4")
+NOISE = sound("anoisesrc=seed=1:colour=pink:amplitude=0.5:duration=4,volume='gt(t\\,2.5)':eval=frame")
+BEEP = sound("aevalsrc='0.6*sin(2*PI*950*t)*between(t\\,3\\,3.4)':duration=4")
 SIREN = sound("aevalsrc='0.5*sin(2*PI*(900*t+110*sin(2*PI*0.8*t)))':duration=5")
 TICKS = sound("aevalsrc='0.8*sin(2*PI*2600*t)*exp(-90*mod(t\\,0.5))':duration=4")
 BEEPS = sound("aevalsrc='0.6*sin(2*PI*780*t)*lt(mod(t\\,0.7)\\,0.25)*lt(t\\,2.1)':duration=2.5")
