@@ -9,7 +9,7 @@ from omnie.errors import CheckpointError
 from omnie.inputs import AUDIO, MEL_BINS, audio_tokens
 from omnie.model import config as architecture
 from omnie.model.omni import Omni
-from omnie.model.reading import REACH, Reading, places, words_before
+from omnie.model.reading import BLOCKS, REACH, Reading, places, words_before
 from omnie.train import circuits
 
 WORDS = 20
@@ -26,7 +26,9 @@ def one_by_one(words_SM: Tensor, silence_S: Tensor) -> Tensor:
     return torch.stack(found)
 
 
-@pytest.mark.parametrize("lengths", [[1], [REACH], [REACH + 1], [3, 2 * REACH, 5, 200]])
+@pytest.mark.parametrize(
+    "lengths", [[1], [REACH], [REACH + 1], [3, 2 * REACH, 5, 200], [BLOCKS * REACH, 70, BLOCKS * REACH + 1]]
+)
 def test_words_before_are_those_of_the_recurrence(lengths: list[int]) -> None:
     generator = torch.Generator().manual_seed(sum(lengths))
     q = torch.rand(sum(lengths), generator=generator) ** 3

@@ -39,8 +39,9 @@ WAVES = 4
 """Cosines of a token's height and width within a picture, half a wave to two."""
 BLANK = 8.0
 """Bias of the blank in a fresh model: one that cannot read says nothing."""
-CHUNK = 4096
-"""Tokens that are read at once where no gradient is computed: bounds the memory of long recordings and clips."""
+CHUNK, BLOCKS = 1024, 64
+"""Tokens that are read at once where no gradient is computed, and blocks of `REACH` steps: they bound the memory of long
+recordings and clips."""
 
 
 class Reading(nn.Module):
@@ -114,28 +115,47 @@ def words_before(words_SM: Tensor, silence_S: Tensor, items_S: Tensor) -> Tensor
     Returns:
         float32 [S, 2 M], weighed by q.
     """
-    steps = len(words_SM)
+    steps, memory = words_SM.shape
     padding = -steps % REACH
-    last = F.pad(items_S, (0, padding), value=-1).view(-1, REACH)
-    items = torch.cat([F.pad(last[:-1], (0, 0, 1, 0), value=-2), last], dim=1)  # [blocks, 2 REACH]: the block before, the own
+    words = F.pad(words_SM.float(), (0, 0, 0, padding)).view(-1, REACH, memory)
+    silence = F.pad(silence_S.float(), (0, padding), value=1.0).view(-1, REACH)
+    items = F.pad(items_S, (0, padding), value=-1).view(-1, REACH)
+    # The block before the first: nothing was read in it, and it belongs to nobody.
+    carried = (words.new_zeros(1, REACH, 2 * memory), silence.new_ones(1, REACH), items.new_full((1, REACH), -2))
+    found = []
+    for word, quiet, item in zip(words.split(BLOCKS), silence.split(BLOCKS), items.split(BLOCKS), strict=True):
+        weights = _weights(torch.cat([carried[1], quiet]), torch.cat([carried[2], item]))
+        q = 1.0 - quiet[..., None]
+        one = q * (weights @ _with_block_before(carried[0][..., :memory], word))
+        two = q * (weights @ _with_block_before(carried[0][..., memory:], one))
+        found.append(torch.cat([one, two], dim=-1))
+        carried = (torch.cat([word, one], dim=-1)[-1:], quiet[-1:], item[-1:])
+    return torch.cat(found).flatten(0, 1)[:steps]
+
+
+def _with_block_before(before_1SM: Tensor, x_BSM: Tensor) -> Tensor:
+    """Each block's steps after those of the block before it: [B, 2 REACH, M]."""
+    return torch.cat([torch.cat([before_1SM, x_BSM[:-1]]), x_BSM], dim=1)
+
+
+def _weights(silence_BS: Tensor, items_BS: Tensor) -> Tensor:
+    """How likely the last word before each step of a block is that of step u of the block before or its own.
+
+    Args:
+        silence_BS, items_BS: [B + 1, REACH], the first block only as the one before.
+
+    Returns:
+        float32 [B, REACH, 2 REACH].
+    """
     # Sums of logarithms in float64: their differences are exact to what float32 holds, wherever in a batch the item stands.
-    log = F.pad(silence_S, (0, padding), value=1.0).view(-1, REACH).double().clamp(min=1e-6).log()
-    sums = torch.cat([F.pad(log[:-1], (0, 0, 1, 0)), log], dim=1).cumsum(1)
-    own = sums[:, REACH:] - log  # up to the step before
-    between = own[:, :, None] - sums[:, None, :]  # [blocks, t, u]
+    log = silence_BS.double().clamp(min=1e-6).log()
+    items = torch.cat([items_BS[:-1], items_BS[1:]], dim=1)
+    sums = torch.cat([log[:-1], log[1:]], dim=1).cumsum(1)
+    before = sums[:, REACH:] - log[1:]  # up to the step before
     t = torch.arange(REACH, device=sums.device)[:, None] + REACH
     u = torch.arange(2 * REACH, device=sums.device)
     seen = (u < t) & (u >= t - REACH) & (items[:, REACH:, None] == items[:, None, :])
-    weights = between.masked_fill(~seen, -torch.inf).exp().float()
-    q = 1.0 - silence_S.float()
-
-    def before(x_SM: Tensor) -> Tensor:
-        blocks = F.pad(x_SM, (0, 0, 0, padding)).view(-1, REACH, x_SM.shape[-1])
-        both = torch.cat([F.pad(blocks[:-1], (0, 0, 0, 0, 1, 0)), blocks], dim=1)
-        return (weights @ both).flatten(0, 1)[:steps]
-
-    one = q[:, None] * before(words_SM)
-    return torch.cat([one, q[:, None] * before(one)], dim=1)
+    return (before[:, :, None] - sums[:, None, :]).masked_fill(~seen, -torch.inf).exp().float()
 
 
 def places(sizes: Sequence[Size]) -> Tensor:
