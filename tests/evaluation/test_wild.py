@@ -22,7 +22,7 @@ MATERIAL = Path(omnie.data.__file__).parent
 MODULES = {
     "Vega-Lite": "vl_convert", "pygal": "pygal", "ReportLab": "reportlab", "Chart.js": "chartjs", "ECharts": "echarts",
     "Typst": "typst", "WeasyPrint": "weasyprint", "fpdf2": "fpdf", "Skia": "skia", "SVOX Pico": "nanotts", "Flite": "flite",
-    "GnuSpeech": "gnuspeech", "FFmpeg": "av",
+    "FFmpeg": "av",
     "camera": None, "microphone": None, "scanner": None,
 }  # fmt: skip
 """Tool -> the Python module that gives it, or would."""

@@ -1,6 +1,5 @@
-// Sentences spoken by Flite and GnuSpeech: `node speech.mjs FOLDER`.
-import { synthesize } from "@echogarden/gnuspeech-wasm";
-import { readFileSync, writeFileSync } from "node:fs";
+// Sentences spoken by Flite: `node speech.mjs FOLDER`.
+import { readFileSync } from "node:fs";
 import { WASI } from "node:wasi";
 
 const folder = process.argv[2];
@@ -15,12 +14,6 @@ async function flite(name, voice, sentence) {
   wasi.start(await WebAssembly.instantiate(program, wasi.getImportObject()));
 }
 
-async function gnuspeech(name, voice, sentence) {
-  const { audioData } = await synthesize(sentence, { voice, controlRate: 250, tempo: 0.9 });
-  writeFileSync(`${folder}/${name}.wav`, audioData);
-}
-
 await flite("flite_baker", "rms", "The baker sold every loaf before noon.");
 await flite("flite_minus", "awb", "What is ten minus three?");
 await flite("flite_hens", "slt", "My sister keeps three brown hens.");
-await gnuspeech("gnuspeech_door", "male", "Please open the door.");
