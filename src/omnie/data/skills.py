@@ -34,7 +34,7 @@ MODULES = (
 """What exposes `GENERATORS`."""
 
 SHARES = {
-    "charts": 20, "lines": 16, "tables": 3, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
+    "lines": 16, "tables": 3, "charts": 20, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
     "text_find": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
