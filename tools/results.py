@@ -64,6 +64,7 @@ ABILITIES = {
     "text.sentiment": "the mood of a review",
     "text_logic": "small sums, sorting, trends of numbers",
     "text.math": "small sums",
+    "text.spoken": "small sums in words",
     "text.sort": "sorting numbers and words",
     "text.trend": "the trend of a list of numbers",
     "smalltalk": "small talk",

@@ -23,13 +23,14 @@ from omnie.data import (
     text_qa,
     text_sentiment,
     text_smalltalk,
+    text_spoken,
 )
 from omnie.data.example import Example, Generator, Split, generator_for
 from omnie.errors import OptionError
 
 MODULES = (
     *(lines, tables, charts, objects, speech, sounds, scenes, pages),
-    *(text_qa, text_find, text_extract, text_sentiment, text_logic, text_smalltalk),
+    *(text_qa, text_find, text_extract, text_sentiment, text_logic, text_spoken, text_smalltalk),
 )
 """What exposes `GENERATORS`."""
 

@@ -111,18 +111,11 @@ def transcribe(rng: np.random.Generator, split: Split) -> Example:
 def answer(rng: np.random.Generator, split: Split) -> Example:
     """A spoken question about numbers; the answer is the sum as it was understood and its result, or one of the numbers."""
     spoken = _language(rng)
-    sentence, result, pattern = _question(rng, split, spoken)
+    sentence, result, pattern = question(rng, split, spoken)
     return _example(rng, split, "speech.answer", ANSWER, sentence, spoken, pattern, lambda _: result)
 
 
-def written(rng: np.random.Generator, split: Split) -> Example:
-    """The same questions as one types them who writes numbers as words: what a transcript means is learned more cheaply so."""
-    language = _language(rng)
-    sentence, result, pattern = _question(rng, split, language)
-    return Example("text.spoken", (text(sentence),), result, families={"template": pattern})
-
-
-def _question(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, str, str]:
+def question(rng: np.random.Generator, split: Split, spoken: Language) -> tuple[str, str, str]:
     """A question about numbers, its answer, and its pattern."""
     return (_arithmetic if rng.random() < 0.75 else _comparison)(rng, split, spoken)
 
@@ -153,7 +146,6 @@ def _keyword(rng: np.random.Generator, sentence: str, spoken: Language) -> str:
 GENERATORS: dict[str, Generator] = {
     "speech.transcribe": transcribe,
     "speech.answer": answer,
-    "text.spoken": written,
     "speech.language": language,
     "speech.keyword": keyword,
 }
