@@ -191,34 +191,6 @@ def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> N
     assert [item.tokens.tolist() for item in found] == [[0, 1], [8], [2, 3], [4, 5, 6, 7], [9, 11]]
 
 
-def test_a_band_holds_whole_texts_where_they_stand_in_it() -> None:
-    pixels = np.arange(400, dtype=np.uint8)[:, None, None].repeat(128, 1).repeat(3, 2)
-    texts = (
-        ("a long title", (3, 10, 120, 30)),
-        ("label", (5, 40, 60, 52)),
-        ("axis", (0, 300, 20, 312)),
-        ("tall", (0, 200, 9, 290)),
-    )
-    example = Example("s", (Part("image", Image(pixels)),), "", written=tuple(Written(*text) for text in texts))
-    seen = set()
-    for seed in range(60):
-        got = source.band(example, np.random.default_rng(seed))
-        if got is example:
-            continue
-        band = got.parts[0].value.pixels
-        begin = int(band[0, 0, 0]) + (256 if "axis" in [w.text for w in got.written] else 0)
-        assert band.shape == (64, 128, 3)
-        boxes = {text: (box[0], box[1] - begin, box[2], box[3] - begin) for text, box in texts}
-        assert all(w.box == boxes[w.text] and w.box[1] >= 0 and w.box[3] <= 64 for w in got.written)
-        inside = {text for text, box in boxes.items() if box[1] >= 0 and box[3] <= 64}
-        assert {w.text for w in got.written} == inside
-        assert all(box[1] >= 64 or box[3] <= 0 for text, box in boxes.items() if text not in inside)
-        seen |= inside
-    assert seen == {"a long title", "label", "axis"}
-    plain = replace(example, written=())
-    assert source.band(plain, np.random.default_rng(0)) is plain
-
-
 def test_a_line_over_two_rows_is_read_in_one_of_them() -> None:
     example = Example("s", (Part("image", Image(np.zeros((64, 96, 3), np.uint8))), text("?")), "a", transcript="line")
     found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 6]])}, lambda text: [1])

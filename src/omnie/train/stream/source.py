@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from omnie.data import skills
-from omnie.data.example import Example, Written
+from omnie.data.example import Example
 from omnie.errors import OptionError
 from omnie.inputs import SPATIAL_MERGE, audio_tokens
-from omnie.media.types import Image
 from omnie.messages import Message, assistant, user
 from omnie.processor import Encoder
 from omnie.train.stream.packing import IGNORE, Sample, Spelled, shrink
@@ -28,8 +27,6 @@ WINDOW = 4096
 """Examples among which those that come again are drawn, and how many a worker remembers."""
 EDGE = 0.06
 """Share of a token by which a text may reach into it unnoticed."""
-BAND, BAND_TRIES = 64, 8
-"""Height of a band of a picture, in pixels: two rows of tokens."""
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 """The box of a text that is all there is in a picture."""
 BUILT_IN = Path(__file__).parents[2] / "nano"
@@ -93,7 +90,6 @@ class Stream:
         example = self.example(skill.removeprefix(SPELLING), number)
         if skill.startswith(SPELLING):
             example = replace(example, parts=example.parts[:1], answer="", more=())
-            example = band(example, np.random.default_rng([self.seed, number, REPEATS + 2]))
         tensors, spelled = self.encode(example)
         sample = Sample(skill, shrink(tensors), spelled, key)
         if skill.startswith(SPELLING):
@@ -102,28 +98,6 @@ class Stream:
             if len(self.made) > WINDOW:
                 del self.made[next(iter(self.made))]
         return sample
-
-
-def band(example: Example, rng: np.random.Generator) -> Example:
-    """A band across a picture that holds some of its texts and cuts none, where the example says where its texts are.
-
-    Most of a chart is not writing, and looking at it costs as much: bands show nearly twice as many letters for the same work.
-    """
-    fitting = [w for w in example.written if w.box[3] - w.box[1] <= BAND]
-    if not fitting:
-        return example
-    pixels = example.parts[0].value.pixels
-    lengths = np.array([len(text) for text, _ in fitting], float)
-    for _ in range(BAND_TRIES):
-        _, (_, top, _, bottom) = fitting[int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
-        begin = int(max(0, min(rng.uniform(bottom - BAND, top), len(pixels) - BAND)))
-        inside = [w for w in example.written if begin <= w.box[1] and w.box[3] <= begin + BAND]
-        cut = [w for w in example.written if w not in inside and w.box[1] < begin + BAND and begin < w.box[3]]
-        if inside and not cut and begin + BAND <= len(pixels):
-            moved = tuple(Written(t, (left, up - begin, right, low - begin)) for t, (left, up, right, low) in inside)
-            part = replace(example.parts[0], value=Image(pixels[begin : begin + BAND]))
-            return replace(example, parts=(part,), written=moved)
-    return example
 
 
 def factor(mix: Mix, skill: str, progress: float) -> float:
