@@ -104,9 +104,8 @@ def test_pixels_survive_the_trip_as_bytes(samples: list[Sample]) -> None:
 
 def test_texts_of_pictures_are_arranged_side_by_side() -> None:
     tensors = plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 4, 4]])}
-    texts = (Spelled.of("ab", [7], [2, 3]), Spelled.of("c", [8, 9], [1]), Spelled.of("", [], [0]))
-    alignment = collate([[Sample("s", tensors), Sample("s", tensors, texts)]], 16).image
-    assert alignment is not None
+    texts = (Spelled.of("image", "ab", [7], [2, 3]), Spelled.of("image", "c", [8, 9], [1]), Spelled.of("image", "", [], [0]))
+    alignment = collate([[Sample("s", tensors), Sample("s", tensors, texts)]], 16).alignments["image"]
     assert alignment.rows.tolist() == [6, 7, 5]  # behind the four tokens of the first picture
     assert alignment.cells.tolist() == [0, 1, 2]
     assert alignment.cells_of.tolist() == [2, 1]
@@ -117,19 +116,27 @@ def test_texts_of_pictures_are_arranged_side_by_side() -> None:
 
 def test_a_picture_in_which_nothing_is_written_has_no_texts() -> None:
     tensors = plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}
-    alignment = collate([[Sample("s", tensors, (Spelled.of("", [], [0, 1]),))]], 16).image
-    assert alignment is not None
+    alignment = collate([[Sample("s", tensors, (Spelled.of("image", "", [], [0, 1]),))]], 16).alignments["image"]
     assert (alignment.width, len(alignment.cells_of), alignment.silent.tolist()) == (0, 0, [0, 1])
 
 
 def test_alignment_of_sounds_skips_the_padding_between_clips() -> None:
     tensors = plain([8])[0].tensors
     first = Sample("s", tensors | {"audio_lengths": np.array([9])})
-    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, (Spelled.of("a", [5], range(4)),))
-    alignment = collate([[first, second]], 16).audio
-    assert alignment is not None
+    second = Sample("s", tensors | {"audio_lengths": np.array([30])}, (Spelled.of("audio", "a", [5], range(4)),))
+    alignment = collate([[first, second]], 16).alignments["audio"]
     assert alignment.rows.tolist() == [4 + n for n in range(4)]  # the longest clip has 4 tokens, and so has the first
     assert alignment.cells_of.tolist() == [4]
+
+
+def test_texts_of_clips_are_found_piece_by_piece() -> None:
+    """The second clip's tokens stand behind the four of the first one's two pieces, whatever pictures and sounds there are."""
+    tensors = plain([8])[0].tensors
+    first = Sample("s", tensors | {"video_grid_thw": np.array([[2, 2, 4]] * 2), "audio_lengths": np.array([9])})
+    second = Sample("s", tensors | {"video_grid_thw": np.array([[2, 2, 4]])}, (Spelled.of("video", "a", [5], [1]),))
+    found = collate([[first, second]], 16).alignments
+    assert list(found) == ["video"]
+    assert found["video"].rows.tolist() == [5]
 
 
 def test_packed_equals_separate(samples: list[Sample], tmp_path) -> None:

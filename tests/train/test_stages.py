@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from omnie.data import assets, skills
 from omnie.data.example import Example, Written
 from omnie.errors import CheckpointError, OptionError
-from omnie.media.types import Image
+from omnie.media.types import Image, Video
 from omnie.messages import Part, text
 from omnie.model import config as architecture
 from omnie.model.omni import Omni
@@ -186,9 +186,31 @@ def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> N
     written = tuple(Written(text, box) for text, box in texts)
     example = Example("s", (Part("image", Image(np.zeros((96, 128, 3), np.uint8))), text("?")), "a", written=written)
     found = source.spelled(example, {"image_grid_thw": np.array([[1, 6, 8]])}, lambda text: [len(text)])
-    assert [bytes(item.letters.tolist()).decode() for item in found] == ["title", "left", "", "", ""]
-    assert [item.words.tolist() for item in found] == [[5], [4], [], [], []]
-    assert [item.tokens.tolist() for item in found] == [[0, 1], [8], [2, 3], [4, 5, 6, 7], [9, 11]]
+    assert [bytes(item.letters.tolist()).decode() for item in found] == ["left", "title", "", "", ""]
+    assert [item.words.tolist() for item in found] == [[4], [5], [], [], []]
+    assert [item.tokens.tolist() for item in found] == [[8], [0, 1], [2, 3], [4, 5, 6, 7], [9, 11]]
+
+
+def test_texts_side_by_side_are_read_one_after_the_other() -> None:
+    """A row of labels that share tokens is one line; with a gap between them they are two, and a number below spoils nothing."""
+    texts = (("Feb", (20, 4, 40, 20)), ("Jan", (2, 5, 18, 20)), ("Apr", (98, 4, 120, 20)), ("9", (2, 40, 9, 50)))
+    example = _seen(Image(np.zeros((64, 128, 3), np.uint8)), tuple(Written(text, box) for text, box in texts))
+    found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 8]])}, lambda text: [ord(text[0])])
+    read = [(bytes(item.letters.tolist()).decode(), item.words.tolist(), item.tokens.tolist()) for item in found]
+    assert read[:3] == [("Jan Feb", [ord("J"), ord("F")], [0, 1]), ("9", [ord("9")], [4]), ("Apr", [ord("A")], [3])]
+
+
+def test_what_is_seen_in_a_clip_is_read_in_its_pair_of_frames() -> None:
+    clip = Video(np.zeros((3, 64, 64, 3), np.uint8), np.arange(3) / 2, 1.5, None)
+    example = _seen(clip, (Written("ring", (0, 4, 64, 20)), Written("ring", (0, 40, 64, 60), pair=1)))
+    found = source.spelled(example, {"video_grid_thw": np.array([[2, 4, 4], [2, 4, 4]])}, lambda text: [1])
+    assert {item.medium for item in found} == {"video"}
+    assert [item.tokens.tolist() for item in found] == [[0, 1], [6, 7], [2, 3], [4, 5]]
+
+
+def _seen(value: Image | Video, written: tuple[Written, ...]) -> Example:
+    kind = "video" if isinstance(value, Video) else "image"
+    return Example("s", (Part(kind, value), text("?")), "a", written=written)
 
 
 def test_a_line_over_two_rows_is_read_in_one_of_them() -> None:
@@ -203,4 +225,4 @@ def test_the_texts_of_a_chart_lie_within_its_picture() -> None:
         example = skills.example("charts.extreme", "train", index)
         height, width = example.parts[0].value.pixels.shape[:2]
         assert example.written
-        assert all(-2 < box[0] < box[2] < width + 2 and -2 < box[1] < box[3] < height + 2 for _, box in example.written)
+        assert all(-2 < box[0] < box[2] < width + 2 and -2 < box[1] < box[3] < height + 2 for _, box, _ in example.written)

@@ -23,10 +23,14 @@ word error rate; equal JSON fields; the expected words appear in the answer."""
 
 
 class Written(NamedTuple):
-    """Text in a picture. `box`: left, top, right, bottom in pixels."""
+    """What is to be read at a place of a picture or clip: its text, or the name of what is seen there.
+
+    `box`: left, top, right, bottom in pixels; `pair`: in which pair of a clip's frames.
+    """
 
     text: str
     box: tuple[float, float, float, float]
+    pair: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Example:
         scoring: How a prediction is judged against `answer`.
         transcript: What is written in the picture or said in the recording, for the auxiliary alignment loss (CTC; Graves
             2006) of single text lines and of speech; None elsewhere.
-        written: Where which upright text stands in the only picture, for the same loss; training needs no more than it has.
+        written: What is to be read where in the only picture or clip (upright texts, the names of things, how a shape
+            moves), for the same loss; training needs no more than it has.
         more: Further (question, answer) turns about the same media, for training: looking costs more than answering, so a
             picture that answers four questions teaches nearly four times as much. Evaluation asks the first question only.
         families: kind of family -> name, for every family that this example drew on ("font": "Lora", "template": "en/7").

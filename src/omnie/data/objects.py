@@ -5,13 +5,14 @@ The drawings come from emoji families; a held-out family shows known things as t
 
 import functools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image as Pillow
 
 from omnie.data import augment, words
 from omnie.data.assets import Asset
-from omnie.data.example import Example, Generator, Split
+from omnie.data.example import Example, Generator, Split, Written
 from omnie.data.pictures import backgrounds, emoji, shapes
 from omnie.data.pictures.questions import turn
 from omnie.data.pictures.things import Thing, things
@@ -42,7 +43,8 @@ def name(rng: np.random.Generator, split: Split) -> Example:
     box = int(rng.integers(2, width - side - 1)), int(rng.integers(2, height - side - 1)), side
     pixels = paint(rng, family, [(thing.name, box)], width, height)
     turns = (_named(rng, split, thing, asked) for asked in (language, _other(language)))
-    return _example("objects.name", pixels, split, family, turns)
+    seen = (Written(both_names(thing), (0, box[1], width, box[1] + side)),)
+    return _example("objects.name", pixels, split, family, turns, seen)
 
 
 def _named(rng: np.random.Generator, split: Split, thing: Thing, language: Language) -> Turn:
@@ -71,7 +73,8 @@ def count(rng: np.random.Generator, split: Split) -> Example:
     if rng.random() < 0.2:
         counts = [counts[1], counts[0], counts[2]]
     turns = (_counted(rng, split, language, *of) for of in (counts if others else counts[:1]))
-    return _example("objects.count", pixels, split, family, turns)
+    drawn = zip([wanted] * number + [other] * others, boxes, strict=True)
+    return _example("objects.count", pixels, split, family, turns, _seen(drawn))
 
 
 def _counted(rng: np.random.Generator, split: Split, language: Language, thing: Thing | None, number: int) -> Turn:
@@ -91,11 +94,12 @@ def which(rng: np.random.Generator, split: Split) -> Example:
     number = int(rng.integers(2, 4))
     row = [things()[str(chosen)] for chosen in rng.choice(emoji.drawn_by(family.family), number, replace=False)]
     height, cell = int(rng.integers(64, 113)), int(rng.integers(56, 73))
-    pixels = paint(rng, family, list(zip((thing.name for thing in row), _in_a_row(rng, number, cell, height), strict=True)),
-                   number * cell, height)  # fmt: skip
+    boxes = _in_a_row(rng, number, cell, height)
+    pixels = paint(rng, family, [(thing.name, box) for thing, box in zip(row, boxes, strict=True)], number * cell, height)
     first = int(rng.integers(number))
     order = [first, *(index for index in range(number) if index != first)]
-    return _example("objects.which", pixels, split, family, (_placed(rng, split, language, row, index) for index in order))
+    turns = (_placed(rng, split, language, row, index) for index in order)
+    return _example("objects.which", pixels, split, family, turns, _seen(zip(row, boxes, strict=True)))
 
 
 def _placed(rng: np.random.Generator, split: Split, language: Language, row: list[Thing], index: int) -> Turn:
@@ -116,6 +120,15 @@ def word(thing: Thing, language: Language) -> str:
     return thing.name if language == "en" else thing.german
 
 
+def both_names(thing: Thing) -> str:
+    """What is to be read where the thing is: its names in both languages, for a picture does not know which will be asked."""
+    return f"{thing.name}\n{thing.german}"
+
+
+def _seen(drawn: Iterable[tuple[Thing, Box]]) -> tuple[Written, ...]:
+    return tuple(Written(both_names(thing), (left, top, left + side, top + side)) for thing, (left, top, side) in drawn)
+
+
 @functools.cache
 def _countable(family: Asset) -> tuple[str, ...]:
     """The things of which one drawing shows one."""
@@ -130,12 +143,14 @@ def _family(rng: np.random.Generator, split: Split) -> Asset:
             return family
 
 
-def _example(skill: str, pixels: np.ndarray, split: Split, family: Asset, turns: Iterable[Turn]) -> Example:
+def _example(
+    skill: str, pixels: np.ndarray, split: Split, family: Asset, turns: Iterable[Turn], seen: tuple[Written, ...]
+) -> Example:
     """The first turn as an example; the others follow it in training."""
     first, *others = turns
     families = {"emoji": family.family, "template": first.template}
     example = Example(skill, (Part("image", Image(pixels)), text(first.question)), first.answer, families=families)
-    return followed(example, split, others)
+    return followed(replace(example, written=seen), split, others)
 
 
 # --- where things are put

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnie.data.audio.events import EVENTS, NAMES, draw_event
 from omnie.data.clips.motion import MOTIONS, draw_path
+from omnie.data.clips.motion import seen as motion_seen
 from omnie.data.clips.paint import COLOURS, SIZES, Thing, draw_background, draw_clip
 from omnie.data.clips.shapes import SHAPES
 from omnie.data.clips.wording import (
@@ -30,7 +31,7 @@ from omnie.data.clips.wording import (
     sound_with_article,
     story,
 )
-from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.example import Example, Generator, Scoring, Split, Written
 from omnie.data.sounds import draw_language, mix
 from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
@@ -183,8 +184,25 @@ def _example(
 ) -> Example:
     template = str(rng.choice(questions[split][language]))
     parts = (Part("video", scene.video), text(template.format(**slots)))
-    example = Example(skill, parts, answer, scoring, families=scene.families | {"template": template})
+    families = scene.families | {"template": template}
+    example = Example(skill, parts, answer, scoring, families=families, written=tuple(_seen(scene)))
     return followed(example, split, _further(rng, split, scene, language, questions, slots))
+
+
+def _seen(scene: Scene) -> Iterator[Written]:
+    """What is to be read in each pair of frames: which shape is there, and what it does from one of them to the other."""
+    frames, height, width = scene.video.frames.shape[:3]
+    alone = len(scene.things) == 1
+    for pair in range((frames + 1) // 2):
+        first, second = 2 * pair, min(2 * pair + 1, frames - 1)
+        for thing in scene.things:
+            path, does = thing.path, motion_seen(thing.path, first, second) if second > first else None
+            x, y, radius = (float((values[first] + values[second]) / 2) for values in (path.x, path.y, path.radius))
+            reach = radius * min(width, height)
+            left, right = (0.0, float(width)) if alone else (max(x * width - reach, 0.0), min(x * width + reach, width))
+            box = (left, max(y * height - reach, 0.0), right, min(y * height + reach, height))
+            name = described(thing, "en")
+            yield Written(f"{name}\n{MOTION_WORDS[does]['en']}" if does else name, box, pair)
 
 
 def _further(

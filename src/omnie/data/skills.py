@@ -55,8 +55,11 @@ GROUPS = {
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 
 
-TRANSCRIBED = ("lines.read", "speech.transcribe", "speech.answer", "charts.title")
-"""Skills whose examples tell what is said or written in their media."""
+TRANSCRIBED = (
+    *("lines.read", "speech.transcribe", "speech.answer", "charts.title"),
+    *("objects.name", "objects.count", "objects.which", "scenes.motion", "scenes.object"),
+)
+"""Skills whose examples tell what is said, written or seen in their media."""
 
 
 def group_of(skill: str) -> str:

@@ -210,8 +210,9 @@ class Trainer:
     def _encoder_loss(self, step: Step) -> Tensor:
         """What the encoders learn before there is a decoder worth asking: to spell what they see and hear."""
         tokens = {}
-        if "image" in step.alignments:
-            tokens["image"] = self.model.model.visual(step.inputs["pixel_values"], step.inputs["image_grid_thw"]).tokens
+        for name, pixels in (("image", "pixel_values"), ("video", "pixel_values_videos")):
+            if name in step.alignments:
+                tokens[name] = self.model.model.visual(step.inputs[pixels], step.inputs[f"{name}_grid_thw"]).tokens
         if "audio" in step.alignments:
             sounds = (step.inputs["input_features"], step.inputs["audio_lengths"])
             tokens["audio"] = self.model.model.audio.encode_batch(*sounds).tokens
@@ -226,11 +227,11 @@ class Trainer:
 
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
         """How well an encoder's tokens spell what is written or said, in bytes and in the words that the decoder reads."""
-        texts, tokens_PD = step.alignments[name], tokens.flatten(0, -2)
-        loss = reading_loss(partial(self.heads.logits, name), tokens_PD, texts, texts.letters, texts.letters_of)
+        texts, tokens_PD, head = step.alignments[name], tokens.flatten(0, -2), "image" if name == "video" else name
+        loss = reading_loss(partial(self.heads.logits, head), tokens_PD, texts, texts.letters, texts.letters_of)
         self.meter.add(f"alignment/{name}", loss.detach())
         if self.model.model.reading is not None:
-            words = reading_loss(self.model.model.reading[name].logits, tokens_PD, texts, texts.words, texts.words_of)
+            words = reading_loss(self.model.model.reading[head].logits, tokens_PD, texts, texts.words, texts.words_of)
             self.meter.add(f"alignment/{name} words", words.detach())
             loss = loss + words
         return loss

@@ -22,6 +22,22 @@ class Path:
     radius: np.ndarray
 
 
+SEEN = 0.015
+"""The least way in the time between two frames, and the least change of size, in shares of the picture, that is called one."""
+
+
+def seen(path: Path, first: int, second: int) -> str | None:
+    """What a shape does from one frame to another, as far as these two show it: one of `MOTIONS` but "circles", or None where
+    it moves too little to tell."""
+    x, y, size = (float(values[second] - values[first]) for values in (path.x, path.y, path.radius))
+    if max(abs(x), abs(y)) >= SEEN:
+        return ("right" if x > 0 else "left") if abs(x) >= abs(y) else "down" if y > 0 else "up"
+    if abs(size) >= SEEN / 2:
+        return "grows" if size > 0 else "shrinks"
+    still = all(np.ptp(values) == 0 for values in (path.x, path.y, path.radius))
+    return "still" if still else None
+
+
 def draw_path(rng: np.random.Generator, motion: str, frames: int, seconds: float) -> Path:
     """A random path of the kind `motion` (one of `MOTIONS`): wide enough to be seen, and inside the picture all the time."""
     share = np.arange(frames) / max(frames - 1, 1)

@@ -14,14 +14,6 @@ from torch import Tensor, nn
 from omnie.train.stream.packing import IGNORE
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Factors on the auxiliary losses; the routers' own weights are the model's."""
-
-    image_alignment: float = 0.2
-    audio_alignment: float = 0.2
-
-
 @dataclass(frozen=True, eq=False)
 class AlignmentTensors:
     """`packing.Alignment` as tensors on the device; `width` is the number of cells of the longest text."""

@@ -37,12 +37,11 @@ def to_device(batch: Batch, device: torch.device, dtype: torch.dtype) -> Step:
     found, prompt = targets_of(labels, torch.from_numpy(batch.skill_ids)), prompt_targets_of(arrays, labels, COUNT)
     move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
     inputs = {name: array if name in HOST else restore(name, move(array), dtype) for name, array in arrays.items()}
-    alignments = {"image": batch.image, "audio": batch.audio}
     return Step(
         inputs=inputs,
         targets=Targets(*map(move, (found.positions, found.labels, found.skills))),
         prompt=Targets(*map(move, (prompt.positions, prompt.labels, prompt.skills))),
-        alignments={name: _alignment(value, device) for name, value in alignments.items() if value is not None},
+        alignments={name: _alignment(value, device) for name, value in batch.alignments.items()},
         skills=batch.skills,
         tokens=batch.tokens,
         slots=batch.inputs["input_ids"].size,

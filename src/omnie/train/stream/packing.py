@@ -5,12 +5,12 @@ start again, attention stops at the segment's edge (the model's rule), and the f
 Media tensors are concatenated in the order in which their placeholders are met when rows are read one after the other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnie.inputs import audio_tokens, image_tokens
+from omnie.inputs import audio_tokens, image_tokens, video_tokens
 
 IGNORE = -100
 """The label of a token that teaches nothing."""
@@ -19,23 +19,25 @@ MEDIA = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_th
 
 @dataclass(frozen=True, eq=False)
 class Spelled:
-    """A text in a sample's only picture or recording, or (empty) where none is.
+    """A text in a sample's only picture, clip or recording, or (empty) where none is.
 
     Attributes:
+        medium: "image", "video" or "audio".
         letters: int64 [L] its bytes (UTF-8).
         words: int64 [W] its tokens in the vocabulary.
         tokens: int64 [N] those of the medium's tokens that read it, from left to right (from first to last).
     """
 
+    medium: str
     letters: np.ndarray
     words: np.ndarray
     tokens: np.ndarray
 
     @classmethod
-    def of(cls, text: str, words: Sequence[int], tokens: Sequence[int] | np.ndarray) -> "Spelled":
+    def of(cls, medium: str, text: str, words: Sequence[int], tokens: Sequence[int] | np.ndarray) -> "Spelled":
         """A text, its tokens in the vocabulary, and where it is read."""
         letters = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
-        return cls(letters, np.asarray(words, np.int64), np.asarray(tokens, np.int64))
+        return cls(medium, letters, np.asarray(words, np.int64), np.asarray(tokens, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class Batch:
         inputs: The model's arguments by name (`inputs.py`). Pixels are uint8 and sounds float16 until they reach the device:
             a quarter and half of the bytes through the pipe (pictures are 8-bit anyway; `restore` undoes it).
         skills: The skills in this batch; `skill_ids` [B, T] is each token's index into them.
-        image, audio: Texts to be spelled, or None.
+        alignments: Medium ("image", "video", "audio") -> the texts to be spelled in it, where there are any.
         state: Where the stream that made this batch stands after it.
         examples: How many sequences are in it.
     """
@@ -97,8 +99,7 @@ class Batch:
     inputs: dict[str, np.ndarray]
     skills: tuple[str, ...]
     skill_ids: np.ndarray
-    image: Alignment | None = None
-    audio: Alignment | None = None
+    alignments: dict[str, Alignment] = field(default_factory=dict)
     state: dict = field(default_factory=dict)
     examples: int = 0
 
@@ -172,7 +173,7 @@ def collate(rows: Sequence[Sequence[Sample]], length: int, state: dict | None = 
     for b, row in enumerate(rows):
         for sample, begin in zip(row, _begins(row), strict=True):
             skill_ids[b, begin : begin + len(sample)] = ids[sample.skill]
-    return Batch(inputs, skills, skill_ids, _written(flat), _said(flat), state or {}, len(flat))
+    return Batch(inputs, skills, skill_ids, _alignments(flat), state or {}, len(flat))
 
 
 def _begins(row: Sequence[Sample]) -> list[int]:
@@ -210,33 +211,39 @@ def shrink(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: _shrink(name, array) for name, array in tensors.items()}
 
 
-def _written(flat: Sequence[Sample]) -> Alignment | None:
-    """The texts in pictures; the encoder returns the tokens of all pictures, one picture after the other."""
-    counts = [[image_tokens(grid) for grid in sample.tensors.get("image_grid_thw", ())] for sample in flat]
-    begins = np.cumsum([0, *map(sum, counts)])
-    found = [(begin, sample) for begin, sample, own in zip(begins, flat, counts, strict=False) if own]
-    return _alignment([(begin, text) for begin, sample in found for text in sample.spelled])
+def _alignments(flat: Sequence[Sample]) -> dict[str, Alignment]:
+    begins = {
+        "image": _begins_seen(flat, "image_grid_thw", image_tokens),
+        "video": _begins_seen(flat, "video_grid_thw", video_tokens),
+        "audio": _begins_heard(flat),
+    }
+    found = {
+        medium: [(begin, text) for begin, sample in zip(first, flat, strict=True) for text in sample.spelled if text.medium == medium]
+        for medium, first in begins.items()
+    }
+    return {medium: _alignment(texts) for medium, texts in found.items() if texts}
 
 
-def _said(flat: Sequence[Sample]) -> Alignment | None:
-    """The texts of recordings; the encoder returns these side by side, padded to the longest one."""
-    counts = [[audio_tokens(int(mel)) for mel in sample.tensors.get("audio_lengths", ())] for sample in flat]
-    longest = max((count for own in counts for count in own), default=0)
-    begins = np.cumsum([0, *map(len, counts)]) * longest
-    found = [(begin, sample) for begin, sample, own in zip(begins, flat, counts, strict=False) if own]
-    return _alignment([(begin, text) for begin, sample in found for text in sample.spelled])
+def _begins_seen(flat: Sequence[Sample], grids: str, count: Callable[[Sequence[int]], int]) -> list[int]:
+    """Where each sample's tokens begin: the encoder returns those of all pictures (or pieces of clips) one after the other."""
+    return [0, *np.cumsum([sum(count(grid) for grid in sample.tensors.get(grids, ())) for sample in flat]).tolist()][:-1]
 
 
-def _alignment(texts: Sequence[tuple[int, Spelled]]) -> Alignment | None:
+def _begins_heard(flat: Sequence[Sample]) -> list[int]:
+    """Where each sample's tokens begin: the encoder returns recordings side by side, padded to the longest one."""
+    lengths = [sample.tensors.get("audio_lengths", ()) for sample in flat]
+    longest = max((audio_tokens(int(mel)) for own in lengths for mel in own), default=0)
+    return [0, *(np.cumsum([len(own) for own in lengths]) * longest).tolist()][:-1]
+
+
+def _alignment(texts: Sequence[tuple[int, Spelled]]) -> Alignment:
     """The grid of texts, given where the tokens of each one's medium begin."""
-    if not texts:
-        return None
     silent = [begin + text.tokens for begin, text in texts if not len(text.letters)]
     texts = [(begin, text) for begin, text in texts if len(text.letters)]
     cells_of = [len(text.tokens) for _, text in texts]
     return Alignment(
         rows=_joined([begin + text.tokens for begin, text in texts]),
-        cells=_joined([line * max(cells_of) + np.arange(count) for line, count in enumerate(cells_of)]),
+        cells=_joined([line * max(cells_of, default=0) + np.arange(count) for line, count in enumerate(cells_of)]),
         cells_of=np.array(cells_of, np.int64),
         letters=_joined([text.letters for _, text in texts]),
         letters_of=np.array([len(text.letters) for _, text in texts], np.int64),

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from omnie.data import skills
-from omnie.data.example import Example
+from omnie.data.example import Example, Written
 from omnie.errors import OptionError
 from omnie.inputs import SPATIAL_MERGE, audio_tokens
-from omnie.messages import Message, assistant, user
+from omnie.media.types import Image, Video
+from omnie.messages import Message, Part, assistant, user
 from omnie.processor import Encoder
 from omnie.train.stream.packing import IGNORE, Sample, Spelled, shrink
 
@@ -89,7 +90,7 @@ class Stream:
         skill, number = key
         example = self.example(skill.removeprefix(SPELLING), number)
         if skill.startswith(SPELLING):
-            example = replace(example, parts=example.parts[:1], answer="", more=())
+            example = replace(example, parts=(_unquestioned(example.parts[0]),), answer="", more=())
         tensors, spelled = self.encode(example)
         sample = Sample(skill, shrink(tensors), spelled, key)
         if skill.startswith(SPELLING):
@@ -98,6 +99,11 @@ class Stream:
             if len(self.made) > WINDOW:
                 del self.made[next(iter(self.made))]
         return sample
+
+
+def _unquestioned(part: Part) -> Part:
+    """The medium alone; of a clip only its frames, for it is these that are read."""
+    return Part("video", replace(part.value, audio=None)) if isinstance(part.value, Video) else part
 
 
 def factor(mix: Mix, skill: str, progress: float) -> float:
@@ -146,39 +152,87 @@ class Encoding:
 
 
 def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable[[str], Sequence[int]]) -> tuple[Spelled, ...]:
-    """What can be read in an example's recording or picture, and where nothing can.
+    """What can be read in an example's recording, picture or clip, and where nothing can.
 
-    A text is read in the row of tokens in which its middle lies, unless another one is in the same tokens; the tokens of a
-    picture in which no text's middle lies are to stay silent.
+    A text is read in the row of tokens in which its middle lies. Texts that stand side by side in the same tokens are read
+    one after the other; those that stand there one below the other are not asked for. The tokens of a picture in which no
+    text's middle lies are to stay silent.
     """
     if example.transcript and "audio_lengths" in tensors:
         count = audio_tokens(int(tensors["audio_lengths"][0]))
-        return (Spelled.of(example.transcript, words(example.transcript), np.arange(count)),)
-    if "image_grid_thw" not in tensors:
-        return ()
-    rows, columns = (int(n) // SPATIAL_MERGE for n in tensors["image_grid_thw"][0][1:])
-    written: Sequence[tuple[str, Box]] = [(example.transcript, WHOLE)] if example.transcript else example.written
+        return (Spelled.of("audio", example.transcript, words(example.transcript), np.arange(count)),)
+    medium = "video" if "video_grid_thw" in tensors else "image"
+    written = (Written(example.transcript, WHOLE),) if example.transcript else example.written
     if not written:
         return ()
-    height, width = (1, 1) if example.transcript else example.parts[0].value.pixels.shape[:2]
-    spans = [_line(box, rows / height, columns / width, rows, columns) for _, box in written]
-    crowd = np.zeros((rows, columns), int)
-    for row, across in spans:
-        crowd[row, slice(*across)] += 1
-    places = np.arange(rows * columns).reshape(rows, columns)
+    grids = tensors[f"{medium}_grid_thw"]
+    rows, columns = (int(n) // SPATIAL_MERGE for n in grids[0][1:])
+    height, width = (1, 1) if example.transcript else _size(example.parts[0].value)
+    lines = _lines(written, rows / height, columns / width, rows, columns)
+    crowd = np.zeros((len(grids), rows, columns), int)
+    for line in lines:
+        crowd[line.where] += 1
+    places = np.arange(crowd.size).reshape(crowd.shape)
     read = [
-        Spelled.of(text, words(text), places[row, slice(*across)])
-        for (text, _), (row, across) in zip(written, spans, strict=True)
-        if crowd[row, slice(*across)].max() == 1
+        Spelled.of(medium, " ".join(line.texts), [word for text in line.texts for word in words(text)], places[line.where])
+        for line in lines
+        if crowd[line.where].max() == 1
     ]
-    silent = [Spelled.of("", (), own[free == 0]) for own, free in zip(places, crowd, strict=True) if (free == 0).any()]
+    rows_of = zip(places.reshape(-1, columns), crowd.reshape(-1, columns), strict=True)
+    silent = [Spelled.of(medium, "", (), own[free == 0]) for own, free in rows_of if (free == 0).any()]
     return (*read, *silent)
 
 
-def _line(box: Box, down: float, across: float, rows: int, columns: int) -> tuple[int, tuple[int, int]]:
-    """The row and the columns (from, to) of the tokens in which a box of pixels is read, given tokens per pixel."""
-    left, top, right, bottom = box
-    return min(int((top + bottom) / 2 * down), rows - 1), _span(left * across, right * across, columns)
+@dataclass
+class _Line:
+    """Texts that are read one after the other.
+
+    Attributes:
+        box: That encloses them, in pixels.
+        pair, row: Of the tokens that read them.
+        span: The columns of these tokens, from and to.
+    """
+
+    texts: list[str]
+    box: Box
+    pair: int
+    row: int
+    span: tuple[int, int]
+
+    @property
+    def where(self) -> tuple[int, int, slice]:
+        return self.pair, self.row, slice(*self.span)
+
+    def continues(self, other: "_Line") -> bool:
+        """Whether `other` stands to the right of this in tokens that both need."""
+        same = (self.pair, self.row) == (other.pair, other.row) and other.span[0] < self.span[1]
+        (_, top, right, bottom), (left, above, _, below) = self.box, other.box
+        return same and left >= right and min(bottom, below) - max(top, above) > 0.5 * min(bottom - top, below - above)
+
+    def joined(self, other: "_Line") -> "_Line":
+        (left, top, _, bottom), (_, above, right, below) = self.box, other.box
+        box = (left, min(top, above), right, max(bottom, below))
+        return _Line([*self.texts, *other.texts], box, self.pair, self.row, (self.span[0], max(self.span[1], other.span[1])))
+
+
+def _lines(written: Sequence[Written], down: float, across: float, rows: int, columns: int) -> list[_Line]:
+    """The lines in which texts are read, given tokens per pixel."""
+    lines: list[_Line] = []
+    for text, box, pair in sorted(written, key=lambda it: (it.pair, it.box[0])):
+        left, top, right, bottom = box
+        row = min(int((top + bottom) / 2 * down), rows - 1)
+        line = _Line([text], box, pair, row, _span(left * across, right * across, columns))
+        before = next((at for at, other in enumerate(lines) if other.continues(line)), None)
+        if before is None:
+            lines.append(line)
+        else:
+            lines[before] = lines[before].joined(line)
+    return lines
+
+
+def _size(value: Image | Video) -> tuple[int, int]:
+    """Height and width in pixels."""
+    return value.frames.shape[1:3] if isinstance(value, Video) else value.pixels.shape[:2]
 
 
 def _span(begin: float, end: float, count: int) -> tuple[int, int]:
