@@ -192,7 +192,7 @@ def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> N
 
 
 def test_texts_side_by_side_are_read_one_after_the_other() -> None:
-    """A row of labels that share tokens is one line; with a gap between them they are two, and a number below spoils nothing."""
+    """A row of labels that share tokens is one line; with a gap between them they are two, a number below spoils nothing."""
     texts = (("Feb", (20, 4, 40, 20)), ("Jan", (2, 5, 18, 20)), ("Apr", (98, 4, 120, 20)), ("9", (2, 40, 9, 50)))
     example = _seen(Image(np.zeros((64, 128, 3), np.uint8)), tuple(Written(text, box) for text, box in texts))
     found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 8]])}, lambda text: [ord(text[0])])

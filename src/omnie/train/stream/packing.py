@@ -217,10 +217,10 @@ def _alignments(flat: Sequence[Sample]) -> dict[str, Alignment]:
         "video": _begins_seen(flat, "video_grid_thw", video_tokens),
         "audio": _begins_heard(flat),
     }
-    found = {
-        medium: [(begin, text) for begin, sample in zip(first, flat, strict=True) for text in sample.spelled if text.medium == medium]
-        for medium, first in begins.items()
-    }
+    found: dict[str, list[tuple[int, Spelled]]] = {medium: [] for medium in begins}
+    for index, sample in enumerate(flat):
+        for text in sample.spelled:
+            found[text.medium].append((begins[text.medium][index], text))
     return {medium: _alignment(texts) for medium, texts in found.items() if texts}
 
 
