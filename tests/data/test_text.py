@@ -213,9 +213,10 @@ def test_sorted_answers_are_in_order(split):
     for example in examples("text.sort", split):
         items = example.answer.split(", ")
         assert all(item in words(example) for item in items)
-        if "sort.up" in example.families["template"]:
+        template = example.families["template"].partition("+")[0]
+        if "sort.up" in template:
             assert items == sorted(items, key=int) and len(items) >= 3
-        if "sort.abc" in example.families["template"]:
+        if "sort.abc" in template:
             assert items == sorted(items, key=str.casefold)
 
 

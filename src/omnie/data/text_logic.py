@@ -1,9 +1,12 @@
 """Small sums, sorting and trend words over numbers in text. Wordings, operand pairs and series belong to one split each."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
-from omnie.data.writing.grammar import Template, wordings
+from omnie.data.turns import Turn, followed
+from omnie.data.writing.grammar import wordings
 from omnie.data.writing.values import name
 from omnie.data.writing.vocabulary import LANGUAGES, entries, owner, pick
 from omnie.messages import text
@@ -17,9 +20,19 @@ STORIES = {"+": "story.plus", "-": "story.minus"}
 TRENDS = {"en": ("rising", "falling", "constant", "fluctuating"), "de": ("steigend", "fallend", "gleichbleibend", "schwankend")}
 
 
-def finish(skill: str, template: Template, language: str, asked: str, answer: str) -> Example:
-    """An example of one text part with one template."""
-    return Example(skill, (text(asked),), answer, "exact", families={"template": template.name, "language": language})
+FURTHER = 3
+"""Tasks that follow the first one in training."""
+
+
+def tasks(
+    skill: str, rng: np.random.Generator, split: Split, task: Callable[[np.random.Generator, Split, str], Turn]
+) -> Example:
+    """A task in one language; in training further ones of its kind follow, which cost less than examples of their own."""
+    language = pick(rng, LANGUAGES)
+    first = task(rng, split, language)
+    families = {"template": first.template, "language": language}
+    example = Example(skill, (text(first.question),), first.answer, "exact", families=families)
+    return followed(example, split, (task(rng, split, language) for _ in range(FURTHER)))
 
 
 def equation(a: int, sign: str, b: int) -> str:
@@ -41,7 +54,10 @@ def operands(rng: np.random.Generator, split: Split) -> tuple[int, int, str]:
 
 def arithmetic(rng: np.random.Generator, split: Split) -> Example:
     """A sum in signs or words, or a story of one or two sentences."""
-    language = pick(rng, LANGUAGES)
+    return tasks("text.math", rng, split, _sum)
+
+
+def _sum(rng: np.random.Generator, split: Split, language: str) -> Turn:
     a, b, sign = operands(rng, split)
     if sign in STORIES and min(a, b) > 1 and rng.random() < 0.25:
         template = pick(rng, wordings(STORIES[sign], language, split))
@@ -51,18 +67,22 @@ def arithmetic(rng: np.random.Generator, split: Split) -> Example:
         template, mark = pick(rng, wordings("sum", language, split)), pick(rng, SIGNS[sign][language])
         tight = mark in "+-*" and rng.random() < 0.3
         asked = template.wording(rng).format(f"{a}{mark}{b}" if tight else f"{a} {mark} {b}")
-    return finish("text.math", template, language, asked, equation(a, sign, b))
+    return Turn(asked, equation(a, sign, b), template.name)
 
 
 def sorting(rng: np.random.Generator, split: Split) -> Example:
     """Three to five numbers or words, to be ordered, or the largest or smallest to be named."""
-    language, task = pick(rng, LANGUAGES), pick(rng, ("up", "up", "down", "max", "min", "abc"))
+    return tasks("text.sort", rng, split, _order)
+
+
+def _order(rng: np.random.Generator, split: Split, language: str) -> Turn:
+    task = pick(rng, ("up", "up", "down", "max", "min", "abc"))
     templates = wordings(f"sort.{task}", language, split)
     template, size = pick(rng, templates), int(rng.integers(3, 6))
     items = words(rng, language, size, split) if task == "abc" else integers(rng, size, split)
     ordered = sorted(items, key=str.casefold) if task == "abc" else sorted(items, key=int, reverse=task in ("down", "max"))
     answer = ordered[0] if task in ("max", "min") else ", ".join(ordered)
-    return finish("text.sort", template, language, template.wording(rng).format(", ".join(items)), answer)
+    return Turn(template.wording(rng).format(", ".join(items)), answer, template.name)
 
 
 def integers(rng: np.random.Generator, size: int, split: Split) -> list[str]:
@@ -98,7 +118,11 @@ def series(rng: np.random.Generator, trend: str) -> list[int]:
 
 def trend(rng: np.random.Generator, split: Split) -> Example:
     """A list of numbers (some with months before them) and one word for how it develops."""
-    language, which = pick(rng, LANGUAGES), int(rng.integers(4))
+    return tasks("text.trend", rng, split, _development)
+
+
+def _development(rng: np.random.Generator, split: Split, language: str) -> Turn:
+    which = int(rng.integers(4))
     while True:
         numbers = series(rng, TRENDS["en"][which])
         if owner(", ".join(map(str, numbers))) == split:
@@ -108,7 +132,7 @@ def trend(rng: np.random.Generator, split: Split) -> Example:
         first, months = int(rng.integers(12)), entries("months", language)
         listed = ", ".join(f"{months[(first + i) % 12]} {n}" for i, n in enumerate(numbers))
     template = pick(rng, wordings("trend", language, split))
-    return finish("text.trend", template, language, template.wording(rng).format(listed), TRENDS[language][which])
+    return Turn(template.wording(rng).format(listed), TRENDS[language][which], template.name)
 
 
 GENERATORS: dict[str, Generator] = {"text.math": arithmetic, "text.sort": sorting, "text.trend": trend}

@@ -4,15 +4,19 @@ import numpy as np
 
 from omnie.data.example import Example, Generator, Split
 from omnie.data.speech import question
+from omnie.data.text_logic import tasks
+from omnie.data.turns import Turn
 from omnie.data.words import Language
-from omnie.messages import text
 
 
 def spoken(rng: np.random.Generator, split: Split) -> Example:
     """A question of `speech.answer` as one types it."""
-    language: Language = "de" if rng.random() < 0.5 else "en"
+    return tasks("text.spoken", rng, split, _asked)
+
+
+def _asked(rng: np.random.Generator, split: Split, language: Language) -> Turn:
     sentence, result, pattern = question(rng, split, language)
-    return Example("text.spoken", (text(sentence),), result, families={"template": pattern})
+    return Turn(sentence, result, pattern)
 
 
 GENERATORS: dict[str, Generator] = {"text.spoken": spoken}
