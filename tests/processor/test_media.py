@@ -37,6 +37,14 @@ def test_fit_holds_budget_and_aspect_for_many_sizes():
         assert abs(np.log((wide / high) / (width / height))) < np.log(2.3)
 
 
+def test_small_pictures_are_enlarged_and_others_are_not():
+    settings = ProcessorSettings(image_min_pixels=16 * 32 * 32)
+    assert image.grid_of_picture(24, 200, settings) == (1, 2, 24)  # twelve tokens instead of seven
+    assert image.grid_of_picture(32, 32, settings) == (1, 8, 8)
+    assert image.grid_of_picture(320, 448, settings) == (1, 20, 28)
+    assert image.grid_of_frame(64, 64, settings) == (1, 4, 4)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (64, 96), (96, 160)], ids=str)
 def test_patches_can_be_put_together_again(size):
     pixels = picture(*size).pixels
@@ -164,6 +172,13 @@ def test_settings_round_trip_and_refuse_the_unknown(tmp_path):
     assert ProcessorSettings.load(tmp_path) == settings
     with pytest.raises(OptionError, match="image_max_pixels"):
         ProcessorSettings.of({"max_pixels": 3})
-    for wrong in ({"patch": 0}, {"patch": 1.5}, {"context": True}, {"mel_scale": float("nan")}, {"image_max_pixels": 100}):
+    for wrong in (
+        {"patch": 0},
+        {"patch": 1.5},
+        {"context": True},
+        {"mel_scale": float("nan")},
+        {"image_max_pixels": 100},
+        {"image_min_pixels": 143_361},
+    ):
         with pytest.raises(OptionError):
             ProcessorSettings.of(wrong)

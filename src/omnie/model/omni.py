@@ -20,7 +20,7 @@ from omnie.model.config import Architecture
 from omnie.model.decoder import Attend, Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.masks import decoder_mask, packed_mask
-from omnie.model.reading import read, readings
+from omnie.model.reading import Told, read, readings
 from omnie.model.vision import VisionEncoder, VisionOutput, vision_encoder
 from omnie.ops.attention.segments import SegmentAttention
 from omnie.ops.flashmask import ColumnMask
@@ -70,30 +70,44 @@ class OmniBody(nn.Module):
         video_grid_thw: Tensor | None = None,
         input_features: Tensor | None = None,
         audio_lengths: Tensor | None = None,
+        told: dict[str, Told] | None = None,
         cache: Cache | None = None,
         trace: RouterTrace | None = None,
         **kwargs: Any,
     ) -> OmniOutput:
-        """Encodes the media, places their features into the text and runs the decoder."""
+        """Encodes the media, places their features into the text and runs the decoder.
+
+        `told`: modality ("image", "video", "audio") -> what is read in it in place of what the encoder reads, in training.
+        """
         x = self.language_model.embed_tokens(input_ids)
+        told = told or {}
         media: dict[str, VisionOutput | AudioOutput] = {}
         if pixel_values is not None:
             media["image"] = present(self.visual, IMAGE)(pixel_values, image_grid_thw)
-            x = self._place(x, mm_token_type_ids, IMAGE, media["image"].tokens, image_grid_thw)
+            x = self._place(x, mm_token_type_ids, IMAGE, media["image"].tokens, image_grid_thw, told.get("image"))
         if pixel_values_videos is not None:
             media["video"] = present(self.visual, VIDEO)(pixel_values_videos, video_grid_thw)
-            x = self._place(x, mm_token_type_ids, VIDEO, media["video"].tokens, video_grid_thw)
+            x = self._place(x, mm_token_type_ids, VIDEO, media["video"].tokens, video_grid_thw, told.get("video"))
         if input_features is not None:
             media["audio"] = present(self.audio, AUDIO).encode_batch(input_features, audio_lengths)
-            x = self._place(x, mm_token_type_ids, AUDIO, real_tokens(media["audio"], audio_lengths), audio_lengths)
+            heard = real_tokens(media["audio"], audio_lengths)
+            x = self._place(x, mm_token_type_ids, AUDIO, heard, audio_lengths, told.get("audio"))
         types = mm_token_type_ids if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
         return OmniOutput(hidden=hidden, media=media, trace=trace)
 
-    def _place(self, x_BTD: Tensor, types_BT: Tensor | None, modality: int, tokens_TD: Tensor, sizes: Tensor) -> Tensor:
+    def _place(
+        self,
+        x_BTD: Tensor,
+        types_BT: Tensor | None,
+        modality: int,
+        tokens_TD: Tensor,
+        sizes: Tensor,
+        told: Told | None,
+    ) -> Tensor:
         words = self.language_model.embed_tokens.weight
-        return place(x_BTD, types_BT, modality, read(self.reading, modality, tokens_TD, sizes, words))
+        return place(x_BTD, types_BT, modality, read(self.reading, modality, tokens_TD, sizes, words, told))
 
 
 def encoders(config: Architecture) -> tuple[VisionEncoder | None, AudioEncoder | None]:

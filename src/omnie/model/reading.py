@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,9 +40,35 @@ WAVES = 4
 """Cosines of a token's height and width within a picture, half a wave to two."""
 BLANK = 8.0
 """Bias of the blank in a fresh model: one that cannot read says nothing."""
+UNLIKELY = 0.02
+"""Probability of a word below which a step is passed over."""
+SPAN = 50
+"""Tokens of sound (4 s) within which words may move to an earlier token."""
 CHUNK, BLOCKS = 1024, 64
 """Tokens that are read at once where no gradient is computed, and blocks of `REACH` steps: they bound the memory of long
 recordings and clips."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a decoder in training is told to be read (teacher forcing; Williams and Zipser 1989).
+
+    Attributes:
+        steps: bool [S], at which nothing but `words` is read.
+        at: int64 [W], the steps of the words.
+        words: int64 [W].
+    """
+
+    steps: Tensor
+    at: Tensor
+    words: Tensor
+
+    def instead_of(self, p_SV: Tensor) -> Tensor:
+        """The probabilities with certainty at the told steps; the last class is the blank."""
+        steps = self.steps.nonzero().squeeze(-1)
+        words_S = torch.full((len(p_SV),), p_SV.shape[1] - 1, device=p_SV.device).index_copy(0, self.at, self.words)
+        sure = p_SV.new_zeros(len(steps), p_SV.shape[1]).scatter(1, words_S[steps, None], 1.0)
+        return p_SV.index_copy(0, steps, sure)
 
 
 class Reading(nn.Module):
@@ -65,40 +92,93 @@ class Reading(nn.Module):
         self.word_head.init_std = INNER**-0.5
         self.word_head.init_last_bias = BLANK
         self.place = nn.Linear(2 * WAVES, hidden, bias=False) if flat else None
-        if self.place is not None:
-            self.place.init_std = 0.25 * hidden**-0.5  # half as long as a token
+        self.source = nn.Linear(2 * WAVES, hidden, bias=False) if flat else None
+        for layer in (self.place, self.source):
+            if layer is not None:
+                layer.init_std = 0.25 * hidden**-0.5  # half as long as a token
 
     def logits(self, tokens: Tensor) -> Tensor:
         """[..., D] to [..., steps, V + 1]; the tokens' length does not matter."""
         x = F.rms_norm(tokens, tokens.shape[-1:])
         return self.word_head(F.gelu(self.step_head(x).unflatten(-1, (self.steps, INNER))))
 
-    def forward(self, tokens_TD: Tensor, sizes: Sequence[Size], words_VD: Tensor) -> Tensor:
-        """Tokens with what is read in them.
+    def forward(self, tokens_TD: Tensor, sizes: Sequence[Size], words_VD: Tensor, told: Told | None = None) -> Tensor:
+        """Tokens with the words that are read in them.
 
         Args:
             tokens_TD: The tokens of several items, one item after the other.
             sizes: Of each item: frames, rows and columns of its tokens.
             words_VD: The token embeddings.
+            told: What is to be read at some steps whatever the tokens say; needs gradients to be on.
 
         Returns:
             [T, D]
         """
+        x = tokens_TD
+        if self.place is not None and self.source is not None:
+            places_TW = places(sizes).to(x)
+            x, from_TD = x + self.place(places_TW), self.source(places_TW)
         recalled_VM = self.recall(words_VD)
         chunk = len(tokens_TD) if torch.is_grad_enabled() else CHUNK
-        parts = [self._read(tokens, words_VD, recalled_VM) for tokens in tokens_TD.split(max(chunk, 1))]
-        said_TD, recalled_SM, silence_S = (torch.cat(kind) for kind in zip(*parts, strict=True))
-        lengths = torch.tensor([math.prod(size) * self.steps for size in sizes], device=tokens_TD.device)
-        items = torch.arange(len(sizes), device=tokens_TD.device).repeat_interleave(lengths)
-        before_TM = words_before(recalled_SM, silence_S, items).unflatten(0, (-1, self.steps)).sum(1)
-        x = tokens_TD + said_TD + self.before(before_TM.to(tokens_TD.dtype))
-        return x if self.place is None else x + self.place(places(sizes).to(x))
+        parts = [self._read(tokens, words_VD, recalled_VM, told) for tokens in tokens_TD.split(max(chunk, 1))]
+        likeliest_S, silence_S, said_WD, recalled_WM = (torch.cat(kind) for kind in zip(*parts, strict=True))
+        steps_W = (silence_S < 1.0 - UNLIKELY).nonzero().squeeze(-1)
+        lengths = torch.tensor([math.prod(size) for size in sizes], device=x.device) * self.steps
+        items_S = torch.arange(len(sizes), device=x.device).repeat_interleave(lengths)
+        recalled_SM = recalled_WM.new_zeros(len(silence_S), MEMORY).index_copy(0, steps_W, recalled_WM)
+        before_WM = words_before(recalled_SM, silence_S, items_S).index_select(0, steps_W)
+        said_WD = said_WD + self.before(before_WM.to(x.dtype))
+        if self.source is not None:
+            read_W = 1.0 - silence_S.index_select(0, steps_W)
+            said_WD = said_WD + from_TD.index_select(0, steps_W // self.steps) * read_W[:, None].to(x.dtype)
+        slots_S = word_slots(likeliest_S, self.word_head.out_features - 1, self._spans(sizes), self.steps)
+        return x.index_add(0, slots_S.index_select(0, steps_W), said_WD)
 
-    def _read(self, tokens_TD: Tensor, words_VD: Tensor, recalled_VM: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The expected embedding of each token's words; of each step the word in `recall`'s terms, and how likely none is."""
-        p = self.logits(tokens_TD).float().softmax(-1)
-        words, silence = p[..., :-1].to(words_VD.dtype), p[..., -1]
-        return words.sum(-2) @ words_VD, (words @ recalled_VM).flatten(0, 1).float(), silence.flatten()
+    def _read(
+        self, tokens_TD: Tensor, words_VD: Tensor, recalled_VM: Tensor, told: Told | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of each step the likeliest class and the probability that no word is read; and where that leaves room for one, the
+        expected embedding of the word, as it is and in `recall`'s terms."""
+        p_SV = self.logits(tokens_TD).float().softmax(-1).flatten(0, -2)
+        if told is not None:
+            p_SV = told.instead_of(p_SV)
+        words_WV = p_SV[p_SV[:, -1] < 1.0 - UNLIKELY, :-1].to(words_VD.dtype)
+        return p_SV.argmax(-1), p_SV[:, -1], words_WV @ words_VD, (words_WV @ recalled_VM).float()
+
+    def _spans(self, sizes: Sequence[Size]) -> list[int]:
+        """Tokens of each stretch within which words move to its beginning: a frame, or a few seconds of sound."""
+        if self.place is not None:
+            return [rows * columns for frames, rows, columns in sizes for _ in range(frames)]
+        counts = [math.prod(size) for size in sizes]
+        return [min(SPAN, count - begin) for count in counts for begin in range(0, count, SPAN)]
+
+
+def word_slots(likeliest_S: Tensor, blank: int, spans: Sequence[int], steps: int) -> Tensor:
+    """Which token carries what is read at each step: the n-th word of a span goes to its n-th token.
+
+    Several words stand in one token of a small picture, and none in most of a large one; attention finds a word, and the one
+    that follows it, only where a token carries no other. Of a span with more words than tokens each carries equally many
+    neighbours.
+
+    Args:
+        likeliest_S: int64, the likeliest class of each step; equal ones side by side are one word.
+        spans: Tokens of each span, in order.
+
+    Returns:
+        int64 [S]; of a step at which nothing is read, the token of the next word.
+    """
+    device = likeliest_S.device
+    tokens_N = torch.tensor(spans, device=device)
+    first_N = tokens_N.cumsum(0) - tokens_N
+    span_S = torch.arange(len(spans), device=device).repeat_interleave(tokens_N * steps)
+    spoken_S = likeliest_S != blank
+    repeats_S = F.pad(likeliest_S[1:] == likeliest_S[:-1], (1, 0)) & F.pad(span_S[1:] == span_S[:-1], (1, 0))
+    count_S = (spoken_S & ~repeats_S).cumsum(0)
+    before_N = F.pad(count_S, (1, 0))[first_N * steps]
+    words_N = count_S[(first_N + tokens_N) * steps - 1] - before_N
+    each_N = (-(-words_N // tokens_N)).clamp(min=1)
+    order_S = count_S - before_N[span_S] - spoken_S.long()
+    return first_N[span_S] + (order_S // each_N[span_S]).minimum(tokens_N[span_S] - 1)
 
 
 def words_before(words_SM: Tensor, silence_S: Tensor, items_S: Tensor) -> Tensor:
@@ -178,7 +258,14 @@ def readings(steps: dict[str, int] | None, hidden: int, vocabulary: int) -> nn.M
     return nn.ModuleDict(parts) if parts else None
 
 
-def read(reading: nn.ModuleDict | None, modality: int, tokens_TD: Tensor, sizes: Tensor, words_VD: Tensor) -> Tensor:
+def read(
+    reading: nn.ModuleDict | None,
+    modality: int,
+    tokens_TD: Tensor,
+    sizes: Tensor,
+    words_VD: Tensor,
+    told: Told | None = None,
+) -> Tensor:
     """Tokens as the decoder sees them: with what is read in them, where the model reads this medium.
 
     Args:
@@ -188,7 +275,7 @@ def read(reading: nn.ModuleDict | None, modality: int, tokens_TD: Tensor, sizes:
     name = READ_AS[modality]
     if reading is None or name not in reading:
         return tokens_TD
-    return reading[name](tokens_TD, [token_grid(modality, size) for size in sizes.tolist()], words_VD)
+    return reading[name](tokens_TD, [token_grid(modality, size) for size in sizes.tolist()], words_VD, told)
 
 
 def token_grid(modality: int, size: Any) -> Size:

@@ -12,17 +12,19 @@ from PIL import Image as Pillow
 
 from omnie.errors import InputError
 from omnie.inputs import SPATIAL_MERGE
+from omnie.processor.settings import ProcessorSettings
 
 
-def fit(height: int, width: int, *, unit: int, max_pixels: int) -> tuple[int, int]:
+def fit(height: int, width: int, *, unit: int, max_pixels: int, min_pixels: int = 1) -> tuple[int, int]:
     """The size (height, width) at which a picture is looked at.
 
     Both sides become multiples of `unit`, nearest in ratio to the picture scaled into `max_pixels`. A picture is enlarged
-    only if a side is shorter than `unit`.
+    only if it has fewer than `min_pixels` or a side is shorter than `unit`.
     """
     if height < 1 or width < 1:
         raise InputError("picture is empty", value=f"{width} x {height} pixels", allowed="at least 1 x 1")
-    scale = min(1.0, math.sqrt(max_pixels / (height * width)))
+    enlarged = max(1.0, math.sqrt(min_pixels / (height * width)))
+    scale = min(enlarged, math.sqrt(max_pixels / (height * width)))
     scale = max(scale, unit / min(height, width))
     longest = max_pixels / unit
     ideal = [min(side * scale, longest) for side in (height, width)]
@@ -40,10 +42,21 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Pillow.fromarray(pixels).resize((width, height), method, reducing_gap=2.0 if shrinks else None))
 
 
-def grid(height: int, width: int, *, patch: int, max_pixels: int) -> tuple[int, int, int]:
+Grid = tuple[int, int, int]
+"""Frames, rows and columns of patches."""
+
+
+def grid_of_picture(height: int, width: int, settings: ProcessorSettings) -> Grid:
     """Patch grid (1, rows, columns) of a picture of that size, without looking at it."""
-    high, wide = fit(height, width, unit=patch * SPATIAL_MERGE, max_pixels=max_pixels)
-    return 1, high // patch, wide // patch
+    limits = {"max_pixels": settings.image_max_pixels, "min_pixels": settings.image_min_pixels}
+    high, wide = fit(height, width, unit=settings.unit, **limits)
+    return 1, high // settings.patch, wide // settings.patch
+
+
+def grid_of_frame(height: int, width: int, settings: ProcessorSettings) -> Grid:
+    """The same of a clip's frame."""
+    high, wide = fit(height, width, unit=settings.unit, max_pixels=settings.video_max_pixels)
+    return 1, high // settings.patch, wide // settings.patch
 
 
 def patches(pixels: np.ndarray, rows: int, columns: int, patch: int) -> np.ndarray:

@@ -201,7 +201,7 @@ class OmnieProcessor(ProcessorMixin):
         the time stamps and the sound; samples at 16 kHz. The name is Transformers'."""
         found: dict[str, list[int]] = {}
         if image_sizes is not None:
-            grids = [self._grid(high, wide, self.settings.image_max_pixels) for high, wide in image_sizes]
+            grids = [image.grid_of_picture(high, wide, self.settings) for high, wide in image_sizes]
             found["num_image_tokens"] = [inputs.image_tokens(grid) for grid in grids]
             found["num_image_patches"] = [rows * columns for _, rows, columns in grids]
         if video_sizes is not None:
@@ -211,12 +211,9 @@ class OmnieProcessor(ProcessorMixin):
         return MultiModalData(**found)
 
     def _video_count(self, frames: int, height: int, width: int) -> int:
-        _, rows, columns = self._grid(height, width, self.settings.video_max_pixels)
+        _, rows, columns = image.grid_of_frame(height, width, self.settings)
         frames = min(frames, self.settings.video_max_frames)
         return inputs.video_tokens((frames + frames % inputs.TEMPORAL_MERGE, rows, columns))
-
-    def _grid(self, height: int, width: int, max_pixels: int) -> tuple[int, int, int]:
-        return image.grid(height, width, patch=self.settings.patch, max_pixels=max_pixels)
 
     def _row(self, text: str, items: Mapping[Kind, Iterator[Any]]) -> dict[str, Any]:
         layout = Layout(self.settings)

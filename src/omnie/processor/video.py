@@ -37,7 +37,7 @@ def plan(video: Video, settings: ProcessorSettings) -> list[Piece]:
     starts = [float(video.times[pair[0]]) for pair in pairs]
     sound = share(mel_frames(len(video.audio.samples)), starts) if video.audio is not None else [0] * len(pairs)
     height, width = video.frames.shape[1:3]
-    _, rows, columns = image.grid(height, width, patch=settings.patch, max_pixels=settings.video_max_pixels)
+    _, rows, columns = image.grid_of_frame(height, width, settings)
     return [
         Piece(start, (*pair, *[pair[-1]] * (TEMPORAL_MERGE - len(pair))), (TEMPORAL_MERGE, rows, columns), count)
         for pair, start, count in zip(pairs, starts, sound, strict=True)

@@ -34,6 +34,9 @@ class TrainConfig:
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
     rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = 0.0
     spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
+    teach: Annotated[
+        float, "Share of the texts in media that the decoder is told, so that it need not rely on the encoders."
+    ] = 0.0
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
@@ -57,7 +60,7 @@ class TrainConfig:
         for name in ("rows", "row", "accumulate", "workers", "processes"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
-        for name in ("encoders", "rest", "spelling"):
+        for name in ("encoders", "rest", "spelling", "teach"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")
         if self.dtype not in ("auto", "bfloat16", "float32"):

@@ -14,12 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omnie.errors import OmnieError
+from omnie.inputs import audio_tokens, image_tokens, video_tokens
 from omnie.model.experts import RouterTrace
+from omnie.model.reading import Told
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.model import build, export, shorten
 from omnie.train.objective.losses import cross_entropy, reading_loss
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
+from omnie.train.objective.telling import told
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
 from omnie.train.optim.process import prepare
 from omnie.train.optim.schedule import Schedule
@@ -191,7 +194,7 @@ class Trainer:
         self._rest(resting)
         trace = RouterTrace()
         # One logit a row: the head is applied below, to labelled positions only.
-        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1)
+        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1, told=self._told(step))
         hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.targets.positions)
         logits_NV = F.linear(hidden_ND, self.model.lm_head.weight)
         loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))
@@ -224,6 +227,22 @@ class Trainer:
         heads = [part for name, part in (body.reading or {}).items() for part in (part.step_head, part.word_head)]
         for part in (body.visual, body.audio, *heads):
             part.requires_grad_(not resting)
+
+    def _told(self, step: Step) -> dict[str, Told] | None:
+        """Some of the texts as they should be read, or None where nothing is told."""
+        reading, found = self.model.model.reading, {}
+        for name, texts in step.alignments.items() if reading is not None and self.config.teach else ():
+            if name == "audio":
+                counts = torch.tensor([audio_tokens(length) for length in step.inputs["audio_lengths"].tolist()])
+                longest, tokens = int(counts.max()), int(counts.sum())
+                starts = counts.cumsum(0) - counts
+                rows = (starts[:, None] + torch.arange(longest)).flatten().clamp(max=tokens - 1).to(self.device)
+            else:
+                count = image_tokens if name == "image" else video_tokens
+                rows, tokens = None, sum(count(grid) for grid in step.inputs[f"{name}_grid_thw"].tolist())
+            steps = reading["audio" if name == "audio" else "image"].steps
+            found[name] = told(texts, steps, self.config.teach, tokens, rows)
+        return found or None
 
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
         """How well an encoder's tokens spell what is written or said, in bytes and in the words that the decoder reads."""

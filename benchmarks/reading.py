@@ -1,0 +1,106 @@
+"""How well the encoders read on their own: what is written, said or seen, against what they read there, before any decoder.
+
+`python benchmarks/reading.py [--model MODEL] [--cases 50]` writes `benchmarks/results/reading.json`: for each skill whose examples
+say what is to be read where, the share of words that are wrong (edit distance of the vocabulary's words over their number), the
+share of letters, how many texts are right as a whole, and how many words are read in a token in which there is nothing. Cases are
+held out; texts of charts are of the validation split, whose renderer says where they stand.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omnie import checkpoint
+from omnie.data import skills
+from omnie.evaluation.report import provenance, write
+from omnie.messages import user
+from omnie.train.stream.source import spelled
+
+RESULT = Path(__file__).resolve().parent / "results" / "reading.json"
+VALIDATION = ("charts.title",)
+
+
+def distance(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """Edit distance (Levenshtein 1966)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        corner, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (x != y))
+    return row[-1]
+
+
+def tokens(body: Any, medium: str, tensors: dict[str, Tensor]) -> Tensor:
+    """[T, D] of an example's only medium."""
+    if medium == "audio":
+        return body.audio.encode_batch(tensors["input_features"], tensors["audio_lengths"]).tokens[0]
+    pixels = tensors["pixel_values" if medium == "image" else "pixel_values_videos"]
+    return body.visual(pixels, tensors[f"{medium}_grid_thw"]).tokens
+
+
+def merged(steps: Sequence[int], blank: int) -> list[int]:
+    """The words of the likeliest path (CTC): repetitions are one word, blanks none."""
+    return [word for at, word in enumerate(steps) if word != blank and (at == 0 or steps[at - 1] != word)]
+
+
+@torch.inference_mode()
+def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dict[str, Any]:
+    """One skill's row."""
+    sums = dict.fromkeys(
+        ("words", "wrong_words", "letters", "wrong_letters", "texts", "right_texts", "silent", "false_words"), 0
+    )
+    for index in range(cases):
+        example = skills.example(skill, split, index)
+        arrays = encoder.encode([user(example.parts[0])], generation_prompt=False)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        texts = spelled(example, arrays, encoder.tokenizer.encode)
+        for medium in {text.medium for text in texts}:
+            reading = model.model.reading["audio" if medium == "audio" else "image"]
+            best = reading.logits(tokens(model.model, medium, tensors)).argmax(-1)
+            for text in (text for text in texts if text.medium == medium):
+                read = merged(best[text.tokens].flatten().tolist(), model.config.vocab_size)
+                if not len(text.words):
+                    sums["silent"] += len(text.tokens)
+                    sums["false_words"] += len(read)
+                    continue
+                written, words = bytes(text.letters.tolist()).decode(), text.words.tolist()
+                sums["words"] += len(words)
+                sums["wrong_words"] += distance(read, words)
+                sums["letters"] += len(written)
+                sums["wrong_letters"] += distance(encoder.tokenizer.decode(read), encoder.tokenizer.decode(words))
+                sums["texts"] += 1
+                sums["right_texts"] += read == words
+    shares = {
+        "word_error": sums["wrong_words"] / max(sums["words"], 1),
+        "letter_error": sums["wrong_letters"] / max(sums["letters"], 1),
+        "whole": sums["right_texts"] / max(sums["texts"], 1),
+        "false_words_per_silent_token": sums["false_words"] / max(sums["silent"], 1),
+    }
+    return {"split": split, "cases": cases, "texts": sums["texts"]} | {name: round(share, 4) for name, share in shares.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model")
+    parser.add_argument("--cases", type=int, default=50)
+    parser.add_argument("--skills", nargs="*", default=list(skills.TRANSCRIBED))
+    parser.add_argument("--out", type=Path, default=RESULT)
+    given = parser.parse_args()
+    model, encoder = checkpoint.load(given.model)[:2]
+    rows = {}
+    for skill in given.skills:
+        rows[skill] = measure(
+            model.float().eval(), encoder, skill, "validation" if skill in VALIDATION else "heldout", given.cases
+        )
+        print(skill, json.dumps(rows[skill]), file=sys.stderr, flush=True)
+    write(given.out, provenance(given.model) | {"skills": rows})
+
+
+if __name__ == "__main__":
+    main()
