@@ -64,12 +64,12 @@ def test_positions(encoded):
 
 
 def test_an_image_spreads_over_height_and_width(encoder):
-    encoded = encoder.encode([user(Part("image", picture(64, 96)), "x")])
+    encoded = encoder.encode([user(Part("image", picture(128, 192)), "x")])
     at = encoded["position_ids"][encoded["mm_token_type_ids"] == inputs.IMAGE]
     start = at[0, 0]
-    assert (at - start).tolist() == [[0, row, column] for row in range(2) for column in range(3)]
+    assert (at - start).tolist() == [[0, row, column] for row in range(4) for column in range(6)]
     after = encoded["position_ids"][np.flatnonzero(encoded["mm_token_type_ids"] == inputs.IMAGE)[-1] + 1]
-    assert (after == start + 3).all()
+    assert (after == start + 6).all()
 
 
 def test_a_clip_interleaves_stamps_frames_and_sound(encoder):

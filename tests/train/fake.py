@@ -28,7 +28,7 @@ def example(skill: str, index: int) -> Example:
 
 def source() -> Stream:
     """What a data worker builds."""
-    return Stream({"picture": 1.0, "sound": 1.0, "words": 2.0}, example, Encoding(None), {}, 0)
+    return Stream({"picture": 1.0, "sound": 2.0, "words": 2.0}, example, Encoding(None), {}, 0)
 
 
 def broken() -> Stream:

@@ -59,9 +59,9 @@ def test_a_decoder_without_attention_biases_stays_as_it_is() -> None:
 def test_at_first_only_the_encoders_learn(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=4, encoders=0.5))
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-    moved = set()
+    moved, stream = set(), Stream()
     for step in range(4):
-        trainer.step(Stream())
+        trainer.step(stream)
         moved = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
         decoder = [name for name in moved if "language_model" in name]
         assert bool(decoder) == (step >= 2)

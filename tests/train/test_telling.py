@@ -1,4 +1,4 @@
-"""Teacher forcing of readings: words evenly over their tokens, texts that do not fit never, and what the decoder makes of it."""
+"""Teacher forcing of readings: words evenly over their tokens, texts that do not fit never."""
 
 import torch
 from torch import Tensor

@@ -49,7 +49,8 @@ class Layout:
         return getattr(self, f"_{part.kind}")(part.value)
 
     def _image(self, value: Image) -> list[Segment]:
-        grid = image.grid_of_picture(*image.check(value.pixels).shape[:2], self.settings)
+        height, width = image.check(value.pixels).shape[:2]
+        grid = image.grid_of_picture(height, width, self.settings)
         self.images.append((value, grid))
         return [mark(tokens.IMAGE_START), mark(tokens.IMAGE, inputs.image_tokens(grid)), mark(tokens.IMAGE_END)]
 
