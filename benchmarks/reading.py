@@ -1,9 +1,9 @@
 """How well the encoders read on their own: what is written, said or seen, against what they read there, before any decoder.
 
-`python benchmarks/reading.py [--model MODEL] [--cases 50]` writes `benchmarks/results/reading.json`: for each skill whose examples
-say what is to be read where, the share of words that are wrong (edit distance of the vocabulary's words over their number), the
-share of letters, how many texts are right as a whole, and how many words are read in a token in which there is nothing. Cases are
-held out; texts of charts are of the validation split, whose renderer says where they stand.
+`python benchmarks/reading.py [--model MODEL] [--cases 50]` writes `benchmarks/results/reading.json`: for each skill whose
+examples say what is to be read where, the share of words that are wrong (edit distance of the vocabulary's words over their
+number), the share of letters, how many texts are right as a whole, and how many words are read in a token in which there is
+nothing. Cases are held out; texts of charts are of the validation split, whose renderer says where they stand.
 """
 
 import argparse

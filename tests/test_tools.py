@@ -28,7 +28,7 @@ def write_skills(folder, name="skills", **groups):
 
 def test_missing_results_are_named(tools):
     results, _ = tools
-    for part in (results.skills(), results.training(), results.speed()):
+    for part in (results.skills(), results.training(), results.speed(), results.reading(), results.experts()):
         assert part.startswith("No ") and "benchmarks/results/" in part
 
 
@@ -48,6 +48,21 @@ def test_shuffled_scores_stand_beside(tools, tmp_path):
     table = {line.split(" | ")[0]: line for line in results.skills().splitlines()}
     assert table[f"| {results.ABILITIES['charts']}"].endswith("| 10% |")
     assert table[f"| {results.ABILITIES['text_qa']}"].endswith("|  |")
+
+
+def test_experts_are_told_by_their_worst_layer(tools, tmp_path):
+    results, _ = tools
+    layers = [{"entropy": 0.99, "largest": 1.5, "dead": 0}, {"entropy": 0.91, "largest": 4.0, "dead": 2}]
+    report = {"date": "2026-01-02T03:04:05+00:00", "cases": 7, "groups": {"audio": {"experts": 16, "layers": layers}}}
+    (tmp_path / "experts.json").write_text(json.dumps(report))
+    assert results.experts().splitlines()[2] == "| audio | 16 | 0.910 | 4.0 | 2 |"
+
+
+def test_readings_are_told_in_words(tools, tmp_path):
+    results, _ = tools
+    row = {"word_error": 0.25, "letter_error": 0.1, "whole": 0.5, "texts": 40}
+    (tmp_path / "reading.json").write_text(json.dumps({"date": "2026-01-02T03:04:05", "skills": {"lines.read": row}}))
+    assert results.reading().splitlines()[2] == f"| {results.ABILITIES['lines.read']} | 25% | 10% | 50% | 40 |"
 
 
 def test_every_skill_has_words(tools):

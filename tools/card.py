@@ -30,6 +30,9 @@ wordings that training never used.
 "yes" is a score of 80 % or more, "often" of 40 %. Where text is read or written down the score is 1 - the error rate of
 characters (CER) or words (WER). Intervals: Wilson for right-or-wrong scores, bootstrap for graded ones.
 
+What its encoders read on their own, before the decoder answers (texts, names of things, what moves how):
+
+{reading}
 ## What it cannot do
 
 - It knows nothing of the world: it answers from what it is given, within the skills above, in short sentences.
@@ -52,6 +55,9 @@ and deterministic by seed. Fonts and emoji are fetched, never shipped; `src/omni
 licence and its split. Emoji whose licence asks for credit:
 
 {credits}
+How the experts are used on held-out material:
+
+{experts}
 ## To make it again
 
 ```sh
@@ -74,6 +80,8 @@ def card() -> str:
         sizes=results.sizes(),
         skills=results.skills("detail"),
         training=results.training(),
+        reading=results.reading(),
+        experts=results.experts(),
         credits=results.credits(),
         command=results.command(),
         image=settings.image_max_pixels,

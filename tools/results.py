@@ -132,6 +132,37 @@ def _origin(found: dict[str, Any], exchanged: bool) -> str:
     return f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
 
 
+def reading() -> str:
+    """How well the encoders read by themselves."""
+    found = read("reading")
+    if not found:
+        return "No result is committed yet: `python benchmarks/reading.py` writes `benchmarks/results/reading.json`.\n"
+    head = ["what is read in", "words wrong", "letters wrong", "texts right", "texts"]
+    rows = [
+        [ABILITIES.get(name, name), *(f"{row[key]:.0%}" for key in ("word_error", "letter_error", "whole")), str(row["texts"])]
+        for name, row in found["skills"].items()
+    ]
+    return (
+        table(head, rows)
+        + f"\n`python benchmarks/reading.py`, {found['date'][:10]}. Words are the vocabulary's, half a word of prose.\n"
+    )
+
+
+def experts() -> str:
+    """How evenly the experts are used."""
+    found = read("experts")
+    if not found:
+        return "No result is committed yet: `python benchmarks/experts.py` writes `benchmarks/results/experts.json`.\n"
+    head = ["experts", "how many", "entropy, least of all layers", "most used, in even shares", "dead"]
+    rows = []
+    for name, row in found["groups"].items():
+        layers = row["layers"]
+        worst, most, dead = min(x["entropy"] for x in layers), max(x["largest"] for x in layers), sum(x["dead"] for x in layers)
+        rows.append([name, str(row["experts"]), f"{worst:.3f}", f"{most:.1f}", str(dead)])
+    note = f"`python benchmarks/experts.py`, {found['date'][:10]}, {found['cases']} held-out cases; entropy 1 is equal use."
+    return table(head, rows) + f"\n{note}\n"
+
+
 def training() -> str:
     """How the shipped weights were made."""
     found = read("training")
