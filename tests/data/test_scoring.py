@@ -14,6 +14,7 @@ from omnie.data.scoring import (
     interval,
     number,
     parse_number,
+    quoted,
     score,
     spoken,
     wer,
@@ -141,7 +142,7 @@ def test_times_count_within_half_a_second(answer, prediction, expected):
     assert judge("seconds", answer, prediction) == expected
 
 
-@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains"])
+@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains", "quoted"])
 def test_the_answer_itself_scores_one_and_nothing_scores_zero(scoring):
     assert judge(scoring, "12 apples", "12 apples") == 1
     assert judge(scoring, "12 apples", "") == 0
@@ -168,3 +169,15 @@ def test_bootstrap_interval_agrees_with_the_normal_one():
 def test_no_scores_say_nothing():
     mean, low, high = interval([])
     assert math.isnan(mean) and (low, high) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "right"),
+    [
+        ("NB-1", 1), ("Invoice number: NB-1", 1), ("invoice number: nb-1.", 1), ("XNB-1", 0), ("NB-1 of May", 0), ("NB-12", 0),
+        ("one two three four five NB-1", 0), ("", 0),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_quotation_ends_with_the_answer(prediction, right):
+    assert quoted("NB-1", prediction) == right

@@ -17,9 +17,9 @@ from omnie.messages import Part
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
-Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains"]
+Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted"]
 """How an answer is judged: equal after folding case and spaces; a number within 5 %; a time within half a second; character or
-word error rate; equal JSON fields; the expected words appear in the answer."""
+word error rate; equal JSON fields; the expected words appear in the answer; the answer ends a short quotation."""
 
 
 class Written(NamedTuple):
@@ -46,6 +46,7 @@ class Example:
             2006) of single text lines and of speech; None elsewhere.
         written: What is to be read where in the only picture or clip (upright texts, the names of things, how a shape
             moves), for the same loss; training needs no more than it has.
+        quote: What training says in place of `answer`: the answer with the words that stand before it.
         more: Further (question, answer) turns about the same media, for training: looking costs more than answering, so a
             picture that answers four questions teaches nearly four times as much. Evaluation asks the first question only.
         families: kind of family -> name, for every family that this example drew on ("font": "Lora", "template": "en/7").
@@ -58,6 +59,7 @@ class Example:
     transcript: str | None = None
     families: dict[str, str] = field(default_factory=dict)
     written: tuple[Written, ...] = ()
+    quote: str | None = None
     more: tuple[tuple[str, str], ...] = ()
 
 

@@ -16,6 +16,8 @@ from omnie.data.example import Example, Scoring
 
 TOLERANCE = 0.05
 """Relative error within which a number counts as read correctly."""
+QUOTED = 4
+"""Most words of a line that may be quoted before the answer that stands at its end."""
 HALF_SECOND = 0.5
 """Error within which a time counts as right, in seconds."""
 Z = 1.959963984540054
@@ -149,6 +151,14 @@ def contains(answer: str, prediction: str) -> float:
     return float(any(got[i : i + len(wanted)] == wanted for i in range(len(got) - len(wanted) + 1)))
 
 
+def quoted(answer: str, prediction: str) -> float:
+    """1 if the prediction is the answer, or a line that ends with it: at most `QUOTED` words before it."""
+    wanted, got = fold(answer), fold(prediction)
+    before = got.removesuffix(wanted)
+    said = got.endswith(wanted) and (not before or before[-1].isspace())
+    return float(said and len(before.split()) <= QUOTED)
+
+
 SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "exact": exact,
     "number": number,
@@ -157,6 +167,7 @@ SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "wer": wer,
     "json": json_fields,
     "contains": contains,
+    "quoted": quoted,
 }
 
 

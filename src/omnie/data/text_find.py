@@ -67,8 +67,17 @@ def table(rng: np.random.Generator, language: str, split: Split) -> dict[str, st
     return result
 
 
+def entry(style: str, key: str, value: str) -> str:
+    """An entry of a list from its key to its value, as it stands there: "clock := 7:20 am".
+
+    It is the answer when the key's value is asked for. Said after its key, a value is what follows the key in the list; said
+    alone, it would have to be found from a question that lies between them.
+    """
+    return style[style.index("{k}") : style.index("{v}") + len("{v}")].format(k=key, v=value)
+
+
 def find(rng: np.random.Generator, split: Split) -> Example:
-    """A list of keys and values; the value of one key is asked."""
+    """A list of keys and values; the value of one key is asked, and the answer quotes its entry."""
     language = pick(rng, LANGUAGES)
     pairs = table(rng, language, split)
     style, joint = pick(rng, STYLES[split])
@@ -77,15 +86,16 @@ def find(rng: np.random.Generator, split: Split) -> Example:
     body = joint.join(style.format(k=k, v=v) for k, v in pairs.items())
     families = {"layout": repr((style, joint)), "template": asked.name, "language": language}
     parts = (text(broken(rng, body)), text(asked.wording(rng).format(key)))
-    example = Example("text.find", parts, pairs[key], "exact", families=families)
-    return followed(example, split, lookups(rng, language, split, {k: v for k, v in pairs.items() if k != key}))
+    example = Example("text.find", parts, entry(style, key, pairs[key]), "exact", families=families)
+    others = {k: entry(style, k, v) for k, v in pairs.items() if k != key}
+    return followed(example, split, lookups(rng, language, split, others))
 
 
-def lookups(rng: np.random.Generator, language: str, split: Split, pairs: dict[str, str]) -> Iterator[Turn]:
-    """Two to four of the keys, as many as there are."""
-    for place in rng.permutation(len(pairs))[: int(rng.integers(2, 5))]:
-        key, asked = list(pairs)[place], pick(rng, wordings("find", language, split))
-        yield Turn(asked.wording(rng).format(key), pairs[key], asked.name)
+def lookups(rng: np.random.Generator, language: str, split: Split, entries_of: dict[str, str]) -> Iterator[Turn]:
+    """Questions for two to four of the keys, as many as there are; the answers are their entries."""
+    for place in rng.permutation(len(entries_of))[: int(rng.integers(2, 5))]:
+        key, asked = list(entries_of)[place], pick(rng, wordings("find", language, split))
+        yield Turn(asked.wording(rng).format(key), entries_of[key], asked.name)
 
 
 GENERATORS: dict[str, Generator] = {"text.copy": copy, "text.find": find}

@@ -3,18 +3,20 @@
 What pages say is in `pages.txt`, what is asked in `questions.txt`; both belong to one split line by line, as do the layouts.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
+from omnie.data.scoring import QUOTED
 from omnie.data.text_qa import UNKNOWN
 from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Template, complete, forms, tidy, wordings
 from omnie.data.writing.vocabulary import LANGUAGES, pick
-from omnie.media.types import Document
+from omnie.media.types import Document, Word
 from omnie.messages import Part, text
 
 FIELDS = (
@@ -23,6 +25,8 @@ FIELDS = (
 )
 """Fields that may be asked for although the page lacks them."""
 QUESTIONS = "pages/questions.txt"
+LABEL_ENDS = re.compile(r"\d|[.,;?!] ")
+"""What the words before a value have in them when they are more than its label."""
 ROOM = 150
 """Characters that further turns may add: about 75 tokens, for a long page has 420 and a training example at most 500."""
 
@@ -51,18 +55,36 @@ def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     style = draw_style(rng, split)
     body = lengthen(rng, body, language, split)
     families = {"template": f"{form.name}+{template.name}", "layout": style.name, "font": style.family, "language": language}
-    document = Document((draw_page(rng, body, style),))
+    drawn = draw_page(rng, body, style)
     answer = fields[field] if known else UNKNOWN[language]
-    skill = "pages.qa" if known else "pages.unknown"
-    example = Example(skill, (Part("document", document), text(asked)), answer, "exact", families=families)
-    return followed(example, split, further(rng, split, language, fields, field), room=ROOM)
+    skill, scoring = ("pages.qa", "quoted") if known else ("pages.unknown", "exact")
+    parts = (Part("document", Document((drawn,))), text(asked))
+    example = Example(skill, parts, answer, scoring, families=families, quote=quotation(drawn.words, answer) if known else None)
+    quotes = {name: quotation(drawn.words, value) for name, value in fields.items()}
+    return followed(example, split, further(rng, split, language, quotes, field), room=ROOM)
+
+
+def quotation(words: Sequence[Word], value: str) -> str:
+    """A value as its line says it, if the line begins with a few words and the value: "Invoice number: NB-30814".
+
+    Said after its label, a value is what follows the label on the page, and the reader sees where it comes from.
+    """
+    wanted, said = value.split(), [word.text.rstrip(".,;") for word in words]
+    wanted[-1] = wanted[-1].rstrip(".,;")
+    for at in range(len(said) - len(wanted) + 1):
+        if said[at : at + len(wanted)] == wanted:
+            same = [abs(word.box[1] - words[at].box[1]) < 0.5 * (word.box[3] - word.box[1]) for word in words[:at]]
+            label = [word.text for word, here in zip(words, same, strict=False) if here]
+            plain = not LABEL_ENDS.search(" ".join(label))
+            return " ".join([*label, value]) if plain and len(label) <= QUOTED else value
+    return value
 
 
 def further(rng: np.random.Generator, split: Split, language: str, fields: dict[str, str], first: str) -> Iterator[Turn]:
     """Two to four more fields of the page; a third of the time one that it lacks comes in between.
 
     Args:
-        fields: What the page says: field name -> value.
+        fields: What the page says: field name -> value, as it is to be said.
         first: The field that was asked for already; one that the page lacks is not asked for again.
     """
     askable = [name for name in fields if name not in ("item", first)]

@@ -242,7 +242,7 @@ def _span(begin: float, end: float, count: int) -> tuple[int, int]:
 
 def conversation(example: Example) -> list[Message]:
     """The user's turn and the answer, then the further questions about the same media."""
-    turns = [user(*example.parts), assistant(example.answer)]
+    turns = [user(*example.parts), assistant(example.quote or example.answer)]
     for question, answer in example.more:
         turns += [user(question), assistant(answer)]
     return turns
