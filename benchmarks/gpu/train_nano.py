@@ -32,6 +32,7 @@ PART = 15 << 20
 DEFAULTS = {
     "out": "runs/gpu", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3,
     "lr-other": 0.6, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5, "spelling": 0.3,
+    "teach": 0.5,
 }  # fmt: skip
 """From random weights, encoders first (`docs/lab.md` says why); `--init src/omnie/nano` goes on from the shipped ones."""
 

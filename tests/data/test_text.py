@@ -132,10 +132,10 @@ def line(top: float, *words: str) -> list[Word]:
 
 def test_a_value_is_quoted_with_its_label_and_not_with_more():
     page = [
-        *line(0.1, "Invoice", "no.:", "A-1"), *line(0.2, "12.", "May", "2024"), *line(0.3, "Need", "help?", "Call", "030", "55."),
+        *line(0.1, "Invoice", "no.:", "A-1"), *line(0.2, "12.", "May", "2024"), *line(0.3, "Need", "help?", "Call", "9", "5."),
         *line(0.4, "We", "are", "happy", "to", "help", "Tim", "Lee"), *line(0.5, "Date", "3", "June"), *line(0.6, "Oslo"),
     ]  # fmt: skip
-    said = {"A-1": "Invoice no.: A-1", "12. May 2024": "12. May 2024", "030 55": "030 55", "Tim Lee": "Tim Lee"}
+    said = {"A-1": "Invoice no.: A-1", "12. May 2024": "12. May 2024", "9 5": "9 5", "Tim Lee": "Tim Lee"}
     for value, quote in (said | {"3 June": "Date 3 June", "Oslo": "Oslo", "Rome": "Rome"}).items():
         assert pages.quotation(page, value) == quote
 
