@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from omnie.train.optim import optimizer
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings, kind_of, orthogonalize
 from omnie.train.optim.schedule import Schedule
 
@@ -20,6 +21,11 @@ def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, ...]) -
     assert singular.max() < 1.3
     aligned = torch.einsum("emr,emn,enr->er", u, x, v)
     assert aligned.min() > 0.5  # the directions are the input's
+
+
+def test_steps_on_the_gram_matrix_are_the_same_steps() -> None:
+    x = torch.randn(3, 16, 64, generator=torch.Generator().manual_seed(0)) / 30
+    assert torch.allclose(optimizer._by_gram(x), optimizer._by_steps(x), atol=1e-4)
 
 
 def test_orthogonalize_of_zero_is_zero() -> None:

@@ -210,7 +210,29 @@ def orthogonalize(x_EMN: Tensor) -> Tensor:
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / (x.float().norm(dim=(-2, -1), keepdim=True).to(x.dtype) * 1.02 + 1e-7)
+    x = _by_gram(x) if x.dtype == torch.float32 and x.shape[-1] >= 2 * x.shape[-2] else _by_steps(x)
+    return x.mT if tall else x
+
+
+def _by_steps(x: Tensor) -> Tensor:
     for a, b, c in NS:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return x
+
+
+def _by_gram(x: Tensor) -> Tensor:
+    """The same of wide matrices, in products of their rows only: every step multiplies x by a polynomial of its Gram matrix.
+
+    The polynomials commute with each other, so their product is gathered and x is multiplied once. The Gram matrix squares
+    what rounding costs, which bfloat16 does not bear.
+    """
+    gram = x @ x.mT
+    one = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device).expand_as(gram)
+    product = None
+    for step, (a, b, c) in enumerate(NS):
+        polynomial = torch.baddbmm(a * one + b * gram, gram, gram, alpha=c)
+        product = polynomial if product is None else polynomial @ product
+        if step < len(NS) - 1:
+            gram = polynomial @ gram @ polynomial
+    return product @ x
