@@ -54,7 +54,7 @@ def test_bits_and_bytes_config_packs_every_matrix_experts_included(model):
     kinds = {type(module) for module in model.modules()}
     assert {Int4Linear, Int4Experts} <= kinds and Experts not in kinds
     left = [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
-    assert left == ["model.visual.patch_embed.colour", "model.reading.image.place", "lm_head"]
+    assert left == ["model.visual.patch_embed.colour", "model.reading.image.place", "model.reading.image.source", "lm_head"]
     assert model.is_quantized and model.config.quantization_config.to_dict()["quant_method"] == "omnie_int4"
 
 

@@ -38,9 +38,9 @@ REACH = 128
 """Steps after which a word is forgotten if nothing else was read: 16 picture tokens or 2.5 s of sound."""
 WAVES = 4
 """Cosines of a token's height and width within a picture, half a wave to two."""
-BLANK = 8.0
+BLANK = 10.0
 """Bias of the blank in a fresh model: one that cannot read says nothing."""
-UNLIKELY = 0.02
+UNLIKELY = 0.2
 """Probability of a word below which a step is passed over."""
 SPAN = 50
 """Tokens of sound (4 s) within which words may move to an earlier token."""
