@@ -100,7 +100,7 @@ def test_logits_are_near_those_of_the_original(model, packed):
 def test_every_matrix_is_in_4_bits_and_nothing_else(model, packed):
     again, _ = checkpoint.load(packed)
     left = [n for n, m in again.named_modules() if isinstance(m, torch.nn.Linear | Experts)]
-    assert left == ["model.visual.patch_embed.colour", "model.reading.image.place", "lm_head"]
+    assert left == ["model.visual.patch_embed.colour", "model.reading.image.place", "model.reading.image.source", "lm_head"]
     kept = {name: parameter for name, parameter in again.named_parameters() if parameter.dim() > 1}
     assert all("gate.weight" in n or n == EMBEDDING or n.removesuffix(".weight") in left for n in kept)
     assert again.lm_head.weight is again.model.language_model.embed_tokens.weight

@@ -1,5 +1,6 @@
 """A toy run from start to finish: it learns, stops, resumes where it was, and survives a kill while it saves."""
 
+import re
 from functools import partial
 from pathlib import Path
 
