@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,9 @@ def test_no_arguments_show_the_help():
 
 
 def test_ctrl_c_is_status_130_and_one_line():
-    process = subprocess.Popen([OMNIE, "ask", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listening = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit deafness
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": listening}
+    process = subprocess.Popen([OMNIE, "ask", "-"], text=True, **pipes)
     time.sleep(1.5)  # it waits for the question
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
