@@ -18,22 +18,13 @@ from torch import Tensor
 
 from omnie import checkpoint
 from omnie.data import skills
+from omnie.data.scoring import edit_distance
 from omnie.evaluation.report import provenance, write
 from omnie.messages import user
 from omnie.train.stream.source import spelled
 
 RESULT = Path(__file__).resolve().parent / "results" / "reading.json"
 VALIDATION = ("charts.title",)
-
-
-def distance(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """Edit distance (Levenshtein 1966)."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        corner, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (x != y))
-    return row[-1]
 
 
 def tokens(body: Any, medium: str, tensors: dict[str, Tensor]) -> Tensor:
@@ -71,9 +62,9 @@ def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dic
                     continue
                 written, words = bytes(text.letters.tolist()).decode(), text.words.tolist()
                 sums["words"] += len(words)
-                sums["wrong_words"] += distance(read, words)
+                sums["wrong_words"] += edit_distance(read, words)
                 sums["letters"] += len(written)
-                sums["wrong_letters"] += distance(encoder.tokenizer.decode(read), encoder.tokenizer.decode(words))
+                sums["wrong_letters"] += edit_distance(encoder.tokenizer.decode(read), encoder.tokenizer.decode(words))
                 sums["texts"] += 1
                 sums["right_texts"] += read == words
     shares = {
