@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from omnie.data import pages, skills, text_find, text_qa
+from omnie.data import pages, skills, text_find, text_form, text_qa
 from omnie.data.example import SPLITS, generator_for
 from omnie.data.scoring import score
 from omnie.data.text_logic import TRENDS
@@ -102,7 +102,7 @@ def test_further_questions_are_answered_by_the_passage_or_refused(skill, monkeyp
     assert asked > 2.5 * N and (N / 6 < refused < N / 2 if skill == "text.qa" else not refused)
 
 
-@pytest.mark.parametrize("skill", pages.GENERATORS)
+@pytest.mark.parametrize("skill", ("pages.qa", "pages.unknown"))
 def test_further_fields_stand_on_the_page_or_are_refused(skill, monkeypatch):
     """The page is not drawn here; `pages.unknown` has asked for what is not there already."""
     filled, refused = [], 0
@@ -124,6 +124,31 @@ def test_further_fields_stand_on_the_page_or_are_refused(skill, monkeypatch):
         refused += sum(answer == text_qa.UNKNOWN[language] for _, answer in example.more)
         assert not pages.GENERATORS[skill](generator_for(skill, "heldout", index), "heldout").more
     assert N / 8 < refused < N / 2 if skill == "pages.qa" else not refused
+
+
+@pytest.mark.parametrize("skill", ("text.form", "pages.form"))
+def test_a_form_is_asked_for_by_its_labels(skill, monkeypatch):
+    forms, draw = [], text_form.draw_fields
+    monkeypatch.setattr(text_form, "draw_fields", lambda *args: forms.append(draw(*args)) or forms[-1])
+    for index in range(N if skill == "text.form" else 20):
+        example = skills.example(skill, "train", index)
+        assert example.answer == forms[-1][0].value and len({field.value for field in forms[-1]}) == len(forms[-1])
+        by = {question: field for field in forms[-1] for question in asked_for(field.name, example.families["language"])}
+        for question, answer in ((example.parts[1].value, example.quote), *example.more):
+            field = by[question]
+            assert answer.endswith(field.value) and (answer.startswith(field.label) or skill == "pages.form")
+            if skill == "text.form":
+                assert answer in example.parts[0].value
+        assert skills.example(skill, "heldout", index).more == ()
+
+
+def asked_for(label: str, language: str) -> set[str]:
+    """All training questions for a label."""
+    return {
+        question
+        for template in wordings("form", language, "train")
+        for question in spoken(template, lambda text: tidy(text.format(label)))
+    }
 
 
 def line(top: float, *words: str) -> list[Word]:

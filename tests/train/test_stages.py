@@ -49,6 +49,18 @@ def test_a_fresh_decoder_copies_before_it_has_learned_anything() -> None:
     assert second < first - 2.0
 
 
+def test_spellings_of_a_word_are_alike() -> None:
+    torch.manual_seed(0)
+    texts = [b"Invoice", b" invoice", b"the", b":", b" :", b"\xc3", b" The", b"THE", b" "]
+    embedding = F.normalize(torch.randn(12, 256), dim=1) * 1.5
+    before = embedding.clone()
+    circuits.liken(embedding, texts)
+    like = F.cosine_similarity(embedding[:, None], embedding[None], dim=-1)
+    assert torch.allclose(embedding.norm(dim=1), before.norm(dim=1))
+    assert all(0.3 < like[a, b] < 0.6 for a, b in [(0, 1), (2, 6), (2, 7), (6, 7)])
+    assert like[0, 2].abs() < 0.25 and torch.equal(embedding[[3, 4, 5, 8, 9, 10, 11]], before[[3, 4, 5, 8, 9, 10, 11]])
+
+
 def test_a_decoder_without_attention_biases_stays_as_it_is() -> None:
     model = Omni(replace(architecture.architecture("toy"), attention_bias=False))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -19,6 +19,7 @@ from omnie.data import (
     tables,
     text_extract,
     text_find,
+    text_form,
     text_logic,
     text_qa,
     text_sentiment,
@@ -30,7 +31,7 @@ from omnie.errors import OptionError
 
 MODULES = (
     *(lines, tables, charts, objects, speech, sounds, scenes, pages),
-    *(text_qa, text_find, text_extract, text_sentiment, text_logic, text_spoken, text_smalltalk),
+    *(text_qa, text_find, text_form, text_extract, text_sentiment, text_logic, text_spoken, text_smalltalk),
 )
 """What exposes `GENERATORS`."""
 
@@ -42,15 +43,15 @@ SHARES = {
 
 WEIGHTS = {
     "charts.value": 4, "charts.title": 3, "charts.trend": 2, "charts.extreme": 2, "lines.read": 6, "objects.name": 4,
-    "speech.transcribe": 5, "speech.answer": 2, "pages.qa": 7, "text.qa": 7, "text.find": 3, "text.math": 2,
-    "text.spoken": 2,
+    "speech.transcribe": 5, "speech.answer": 2, "pages.qa": 7, "pages.form": 4, "text.qa": 7, "text.find": 3, "text.form": 3,
+    "text.math": 2, "text.spoken": 2,
 }  # fmt: skip
 """Skill -> weight within its group; 1 where it is not listed."""
 
 GROUPS = {
     "text.qa": "text_qa", "text.unknown": "text_qa", "text.find": "text_find", "text.copy": "text_find",
-    "text.extract": "text_extract", "text.sentiment": "text_sentiment", "text.math": "text_logic", "text.sort": "text_logic",
-    "text.trend": "text_logic", "text.spoken": "text_logic", "text.smalltalk": "smalltalk",
+    "text.form": "text_find", "text.extract": "text_extract", "text.sentiment": "text_sentiment", "text.math": "text_logic",
+    "text.sort": "text_logic", "text.trend": "text_logic", "text.spoken": "text_logic", "text.smalltalk": "smalltalk",
 }  # fmt: skip
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 

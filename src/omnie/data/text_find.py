@@ -24,6 +24,24 @@ STYLES: dict[Split, tuple[tuple[str, str], ...]] = {
     "heldout": (("{k} := {v}", "\n"), ("{k} = {v}", "; "), ("[{k}: {v}]", " "), ("{k} - {v}", "\n")),
 }
 """How an entry is written, and what stands between entries."""
+MARKS = ("=", ":", ">", "~", "|", "/", "+", "*", "#", "<", "..", "->", "=>", "--", "::")
+"""What invented styles of training put between key and value, with blanks around it or not."""
+JOINTS = ("\n", "\n", "\n", "\n\n", "; ", ", ", " / ", " ", " | ")
+
+
+def draw_style(rng: np.random.Generator, split: Split) -> tuple[str, str]:
+    """A style of the split: in training half of them are made up, so that no mark is learned by heart."""
+    while split == "train" and rng.random() < 0.5:
+        mark = pick(rng, MARKS) + (pick(rng, MARKS) if rng.random() < 0.3 else "")
+        opening, closing = pick(
+            rng, (("", ""), ("", ""), ("", ""), ("<", ">"), ("{{", "}}"), ("- ", ""), ("# ", ""), ("", "."))
+        )
+        style = f"{opening}{{k}}{pick(rng, ('', ' '))}{mark}{pick(rng, ('', ' '))}{{v}}{closing}", pick(rng, JOINTS)
+        if not any(style in STYLES[other] for other in ("validation", "heldout")) and ":=" not in mark:
+            return style
+    return pick(rng, STYLES[split])
+
+
 VALUES = ("price", "code", "count", "date", "city", "product", "phone", "room", "time", "colour", "name", "invented", "digits")
 
 
@@ -80,7 +98,7 @@ def find(rng: np.random.Generator, split: Split) -> Example:
     """A list of keys and values; the value of one key is asked, and the answer quotes its entry."""
     language = pick(rng, LANGUAGES)
     pairs = table(rng, language, split)
-    style, joint = pick(rng, STYLES[split])
+    style, joint = draw_style(rng, split)
     asked = pick(rng, wordings("find", language, split))
     key = pick(rng, tuple(pairs))
     body = joint.join(style.format(k=k, v=v) for k, v in pairs.items())

@@ -8,6 +8,9 @@ from it, training only has to refine it: nothing is held fixed. (Starting weight
 2023.)
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,6 +28,8 @@ WRITE = 5.0
 """What predecessors weigh in the residual stream, in units of the token itself."""
 PROMOTE = 30.0
 """What the copied token weighs there."""
+LIKENESS = 0.15
+"""Share of a token's embedding (of its square) that it has in common with its other spellings: their cosine is about 0.4."""
 
 
 @torch.no_grad()
@@ -39,6 +44,30 @@ def install(model: Omni) -> None:
     _find(layers[1].self_attn, config, shared, *subspaces)
     for reading in (model.model.reading or {}).values():
         _recall(reading, *subspaces[:3])
+
+
+@torch.no_grad()
+def liken(embedding: Tensor, texts: Sequence[bytes]) -> None:
+    """Moves tokens that differ in capitals or in a blank before them ("Invoice", " invoice") towards each other, in place.
+
+    A question rarely spells a word as the page does; what looks for the same token again then finds its other spellings too.
+
+    Args:
+        embedding: [vocabulary, hidden]; lengths stay as they are.
+        texts: What the first tokens say, by id. Tokens that say no letters or digits stay as they are.
+    """
+    spellings = defaultdict(list)
+    for token, said in enumerate(texts[: len(embedding)]):
+        word = said.decode("utf-8", "ignore").strip().casefold()
+        if word.isalnum():
+            spellings[word].append(token)
+    for tokens in spellings.values():
+        own = embedding[tokens].float()
+        lengths = own.norm(dim=1, keepdim=True)
+        common = own.mean(0) / own.mean(0).norm() * lengths
+        moved = (1 - LIKENESS) ** 0.5 * own + LIKENESS**0.5 * common
+        if len(tokens) > 1:
+            embedding[tokens] = (moved / moved.norm(dim=1, keepdim=True) * lengths).to(embedding.dtype)
 
 
 def _subspaces(config: Architecture) -> list[Tensor]:

@@ -13,6 +13,7 @@ from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
+from omnie.processor import Encoder
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
 from omnie.train.objective.losses import AlignmentHeads
@@ -35,6 +36,9 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tupl
     else:
         model = Omni(architecture.architecture(config.size))
         circuits.install(model)
+        circuits.liken(
+            model.model.language_model.embed_tokens.weight, Encoder.load(config.processor or BUILT_IN).tokenizer.texts
+        )
     heads = AlignmentHeads(model.config.hidden_size)
     if config.encoders_from:
         _take_encoders(model, config.encoders_from)

@@ -1,6 +1,8 @@
-"""Pages to ask questions about: `pages.qa` and `pages.unknown`, a picture with its text layer. Drawing is in `draw.py`.
+"""Pages to ask questions about: a picture with its text layer. Drawing is in `draw.py`.
 
-What pages say is in `pages.txt`, what is asked in `questions.txt`; both belong to one split line by line, as do the layouts.
+`pages.qa` and `pages.unknown` are letters, invoices and the like: what they say is in `pages.txt`, what is asked in
+`questions.txt`. `pages.form` is a form with any labels, asked for by their names (`data/text_form.py`). Texts, questions and
+layouts belong to one split each.
 """
 
 import re
@@ -8,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from omnie.data import text_form
 from omnie.data.example import Example, Generator, Split
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
@@ -15,6 +18,7 @@ from omnie.data.scoring import QUOTED
 from omnie.data.text_qa import UNKNOWN
 from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Template, complete, forms, tidy, wordings
+from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.media.types import Document, Word
 from omnie.messages import Part, text
@@ -106,4 +110,35 @@ def unknown(rng: np.random.Generator, split: Split) -> Example:
     return page(rng, split, known=False)
 
 
-GENERATORS: dict[str, Generator] = {"pages.qa": qa, "pages.unknown": unknown}
+def form(rng: np.random.Generator, split: Split) -> Example:
+    """A form whose labels are asked for by name."""
+    language = pick(rng, LANGUAGES)
+    fields = text_form.draw_fields(rng, language, split, 10)
+    asked, template = text_form.question(rng, fields[0].name, language, split)
+    style = draw_style(rng, split)
+    drawn = draw_page(rng, lengthen(rng, sheet(rng, fields, language, split), language, split), style)
+    families = {"template": template.name, "layout": style.name, "font": style.family, "language": language}
+    parts = (Part("document", Document((drawn,))), text(asked))
+
+    def quote(field: text_form.Field) -> str:
+        return quotation(drawn.words, field.value)
+
+    example = Example("pages.form", parts, fields[0].value, "quoted", families=families, quote=quote(fields[0]))
+    return followed(example, split, text_form.further(rng, language, split, fields[1:], quote), room=ROOM)
+
+
+def sheet(rng: np.random.Generator, fields: list[text_form.Field], language: str, split: Split) -> str:
+    """The form's lines in any order, in blocks, under a company's name or a topic; now and then with an address."""
+    head = KINDS[pick(rng, ("company", "topic"))](rng, language, split).text
+    lines = [tidy(f"{pick(rng, ('#', '#', '##'))} {head}")]
+    if rng.random() < 0.4:
+        at = int(rng.integers(len(lines) + 1))
+        lines[at:at] = [f"{pick(rng, ('', '> '))}{KINDS[kind](rng, language, split).text}" for kind in ("person", "city")]
+    for place in rng.permutation(len(fields)):
+        if rng.random() < 0.2:
+            lines.append(pick(rng, ("", "---", f"## {tidy(KINDS['topic'](rng, language, split).text)}")))
+        lines.append(f"= {fields[place].label} | {fields[place].value}")
+    return "\n".join(lines)
+
+
+GENERATORS: dict[str, Generator] = {"pages.qa": qa, "pages.unknown": unknown, "pages.form": form}
