@@ -1,12 +1,14 @@
-"""Trains nano on a GPU machine without network, for the GPU queue. Two steps, both from the repository's root.
+"""Trains nano on a GPU machine without network, for the GPU queue, all from the repository's root.
 
 1. Where there is a network: `python benchmarks/gpu/train_nano.py pack` writes `.gpu/` (put it into `.git/info/exclude`):
    the fonts and emoji of `.assets/` as one archive, and the wheels that the machine lacks (espeakng-loader, soxr). All else
    is there: torch 2.11, transformers 5.17, numpy, pillow, tokenizers, safetensors, fonttools, tensorboard. Training never
    imports PyAV, pypdfium2 or openpyxl.
-2. There, with `.gpu` carried along: `python3 benchmarks/gpu/train_nano.py train --minutes 27 --stop-after 9`. Every call goes
-   on where the last one stopped (`runs/gpu` on the same machine; on a fresh one give `--init` and the weights that came back).
-   The learning rate has decayed when the total of `--minutes` is up. Further options: `python -m omnie.train --help`.
+2. There, with `.gpu` carried along, from the shipped weights: `python3 benchmarks/gpu/train_nano.py encoders --minutes 9`, then
+   in the same call or the next `... decoder --minutes 17`. Each call stops after `--stop-after` (9) minutes and goes on
+   where it stopped, on the same machine; on a fresh one give `--init` and the weights that came back. `train` is the
+   whole way from random weights. The learning rate has decayed when the total of `--minutes` is up. Further options:
+   `python -m omnie.train --help`.
 
 What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
 `metrics.jsonl`, and `train_nano_gpu.json` (scores, losses, speed) for `benchmarks/results/`.
@@ -29,21 +31,31 @@ CARRIED = ROOT / ".gpu"
 SITE = Path("/tmp/omnie-site")
 WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
 PART = 15 << 20
-DEFAULTS = {
-    "out": "runs/gpu", "rows": 64, "workers": 14, "warmup": 200, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3,
-    "lr-other": 0.6, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5, "spelling": 0.3,
-    "teach": 0.5,
+BATCHES = {"rows": 64, "workers": 14, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3, "lr-other": 0.6}
+STAGES = {
+    "encoders": {
+        "out": "runs/gpu_encoders", "init": "src/omnie/nano", "mix": "benchmarks/mix/encoders.toml", "encoders": 1.0,
+        "lr-encoders": 0.25, "warmup": 50, "decay": 0.8, **BATCHES,
+    },
+    "decoder": {
+        "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
+        "teach": 0.45, "warmup": 50, "decay": 0.9, **BATCHES,
+    },
+    "train": {
+        "out": "runs/gpu", "warmup": 200, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5, "spelling": 0.3,
+        "teach": 0.5, **BATCHES,
+    },
 }  # fmt: skip
-"""From random weights, encoders first (`docs/lab.md` says why); `--init src/omnie/nano` goes on from the shipped ones."""
+"""Verb -> options where none are given (`docs/lab.md` says why)."""
 
 
 def main() -> int:
     """Packs or trains; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("verb", choices=["pack", "train"])
+    parser.add_argument("verb", choices=["pack", *STAGES])
     parser.add_argument("--stop-after", type=float, default=9.0, help="minutes of this call's training")
     known, rest = parser.parse_known_args()
-    return pack() if known.verb == "pack" else train(known.stop_after, rest)
+    return pack() if known.verb == "pack" else train(known.verb, known.stop_after, rest)
 
 
 def pack() -> int:
@@ -60,15 +72,15 @@ def pack() -> int:
     return 0
 
 
-def train(stop_after: float, options: list[str]) -> int:
-    """Trains for `stop_after` minutes or to the end of the schedule, validates, and fills $OUT."""
+def train(stage: str, stop_after: float, options: list[str]) -> int:
+    """Trains a stage for `stop_after` minutes or to the end of the schedule, validates, and fills $OUT."""
     prepare_machine()
     from omnie.train.__main__ import parser
     from omnie.train.config import TrainConfig
     from omnie.train.optim.process import prepare
 
     prepare()  # before PyTorch is imported
-    given = [text for name, value in DEFAULTS.items() if f"--{name}" not in options for text in (f"--{name}", str(value))]
+    given = [text for name, value in STAGES[stage].items() if f"--{name}" not in options for text in (f"--{name}", str(value))]
     config = TrainConfig(**vars(parser().parse_args([*given, *options])))
     from omnie.train.trainer import train as run
 

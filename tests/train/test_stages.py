@@ -129,6 +129,19 @@ def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> 
     assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
 
 
+def test_encoders_without_their_heads_go_on_by_words(tmp_path) -> None:
+    """As those of shipped weights do: fresh heads would undo what the encoders know."""
+    first = Trainer(config(tmp_path / "first", steps=1, size="nano", encoders=1.0))
+    run(first, Stream())
+    (tmp_path / "first" / "model" / "alignment.safetensors").unlink()
+    again = Trainer(config(tmp_path / "next", init=tmp_path / "first" / "model", steps=1, encoders=1.0))
+    assert again.heads is None
+    step = to_device(next(Stream()), again.device, again.dtype)
+    assert 0 < again._encoder_loss(step) < first._encoder_loss(step)
+    run(again, Stream())
+    assert not (tmp_path / "next" / "model" / "alignment.safetensors").exists()
+
+
 def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:
     shortened = []
     monkeypatch.setattr(trainer_module, "shorten", lambda model: shortened.append(model) or [])

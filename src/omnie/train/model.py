@@ -24,8 +24,11 @@ ALIGNMENT = "alignment.safetensors"
 """The heads of the alignment loss: only training reads them."""
 
 
-def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, AlignmentHeads]:
+def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, AlignmentHeads | None]:
     """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train, and its heads.
+
+    A folder whose model reads words but whose heads are not there, as a shipped one, goes on without them: fresh ones would
+    undo within a few steps what the encoders know.
 
     Raises:
         CheckpointError: the folder's encoders do not fit.
@@ -39,14 +42,16 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tupl
         circuits.liken(
             model.model.language_model.embed_tokens.weight, Encoder.load(config.processor or BUILT_IN).tokenizer.texts
         )
-    heads = AlignmentHeads(model.config.hidden_size)
+    heads: AlignmentHeads | None = AlignmentHeads(model.config.hidden_size)
     if config.encoders_from:
         _take_encoders(model, config.encoders_from)
         shorten(model)
     if (folder := config.init or config.encoders_from) and (folder / ALIGNMENT).exists():
         heads.load_state_dict(load_file(folder / ALIGNMENT))
+    elif config.init and model.model.reading is not None:
+        heads = None
     model.model.language_model.gradient_checkpointing = config.checkpointing
-    return cast(model, dtype).to(device).train(), heads.to(device, dtype)
+    return cast(model, dtype).to(device).train(), heads and heads.to(device, dtype)
 
 
 @torch.no_grad()
@@ -88,10 +93,11 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
     return model
 
 
-def export(model: Omni, heads: AlignmentHeads, folder: Path, processor: Path | None) -> None:
-    """Writes a model folder in the training dtype, with the heads beside it; each file appears whole or not at all."""
+def export(model: Omni, heads: AlignmentHeads | None, folder: Path, processor: Path | None) -> None:
+    """Writes a model folder in the training dtype, its heads beside it; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    for module, name in ((model, "model.safetensors"), (heads, ALIGNMENT)):
+    parts: list[tuple[nn.Module, str]] = [(model, "model.safetensors"), *([(heads, ALIGNMENT)] if heads is not None else [])]
+    for module, name in parts:
         weights = {key: tensor.cpu().contiguous() for key, tensor in module.state_dict().items() if key != HEAD}
         save_file(weights, folder / f".{name}.part", metadata={"format": "pt"})
         os.replace(folder / f".{name}.part", folder / name)

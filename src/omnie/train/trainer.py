@@ -102,7 +102,8 @@ class Trainer:
         self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
         self.model, self.heads = build(config, self.device, self.dtype)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
-        named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in self.heads.named_parameters())]
+        spelling = self.heads.named_parameters() if self.heads is not None else ()
+        named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in spelling)]
         rates = OptimizerSettings(
             muon=config.lr,
             adamw=config.lr * config.lr_other,
@@ -247,8 +248,10 @@ class Trainer:
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
         """How well an encoder's tokens spell what is written or said, in bytes and in the words that the decoder reads."""
         texts, tokens_PD, head = step.alignments[name], tokens.flatten(0, -2), "image" if name == "video" else name
-        loss = reading_loss(partial(self.heads.logits, head), tokens_PD, texts, texts.letters, texts.letters_of)
-        self.meter.add(f"alignment/{name}", loss.detach())
+        loss = tokens_PD.new_zeros((), dtype=torch.float32)
+        if self.heads is not None:
+            loss = reading_loss(partial(self.heads.logits, head), tokens_PD, texts, texts.letters, texts.letters_of)
+            self.meter.add(f"alignment/{name}", loss.detach())
         if self.model.model.reading is not None:
             words = reading_loss(self.model.model.reading[head].logits, tokens_PD, texts, texts.words, texts.words_of)
             self.meter.add(f"alignment/{name} words", words.detach())
