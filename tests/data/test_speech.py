@@ -138,10 +138,11 @@ def test_spoken_arithmetic_is_right():
     spelled = {spell(number, language): number for language in ("de", "en") for number in range(100)}
     checked = 0
     for example in examples("speech.answer", "train", 120):
-        if match := re.search(r"(\w+(?: \w+)?) (plus|minus|times|mal) (\w+(?: \w+)?)$", example.transcript):
+        if match := re.search(r"(\w+(?: \w+)?) (plus|minus|times|mal) (\w+(?: \w+)?)", example.transcript):
             left = next(spelled[words] for words in (match[1], match[1].split()[-1]) if words in spelled)
+            right = next(spelled[words] for words in (match[3], match[3].split()[0]) if words in spelled)
             term, result = example.answer.replace("x", "*").split(" = ")
-            assert term == f"{left} {signs[match[2]]} {spelled[match[3]]}" and int(result) == eval(term)
+            assert term == f"{left} {signs[match[2]]} {right}" and int(result) == eval(term)
             checked += 1
     assert checked > 60
 

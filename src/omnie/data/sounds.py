@@ -14,8 +14,20 @@ Questions = dict[Split, dict[Language, tuple[str, ...]]]
 
 NAME: Questions = {
     "train": {
-        "en": ("Which sound is this?", "What is heard?", "What makes this sound?", "Name the sound."),
-        "de": ("Welches Geräusch ist das?", "Was ist zu hören?", "Was macht dieses Geräusch?", "Nenne das Geräusch."),
+        "en": (
+            *("Which sound is this?", "What is heard?", "What makes this sound?", "Name the sound.", "What is that?"),
+            *("What kind of sound is it?", "Identify the sound.", "What can you hear?", "Tell me what this sounds like."),
+        ),
+        "de": (
+            *(
+                "Welches Geräusch ist das?",
+                "Was ist zu hören?",
+                "Was macht dieses Geräusch?",
+                "Nenne das Geräusch.",
+                "Was ist das?",
+            ),
+            *("Um welches Geräusch geht es?", "Bestimme das Geräusch.", "Was kannst du hören?", "Sag mir, wonach das klingt."),
+        ),
     },
     "validation": {"en": ("Which noise is that?",), "de": ("Was ist das für ein Geräusch?",)},
     "heldout": {
@@ -25,8 +37,14 @@ NAME: Questions = {
 }
 COUNT: Questions = {
     "train": {
-        "en": ("How many beeps are there?", "Count the beeps.", "How often does it beep?"),
-        "de": ("Wie viele Pieptöne sind das?", "Zähle die Pieptöne.", "Wie oft piept es?"),
+        "en": (
+            *("How many beeps are there?", "Count the beeps.", "How often does it beep?", "Number of beeps?"),
+            *("How many times does it beep?", "How many beeps can you count?", "Give the number of beeps."),
+        ),
+        "de": (
+            *("Wie viele Pieptöne sind das?", "Zähle die Pieptöne.", "Wie oft piept es?", "Anzahl der Pieptöne?"),
+            *("Wie viele Male piept es?", "Wie viele Pieptöne zählst du?", "Gib die Zahl der Pieptöne an."),
+        ),
     },
     "validation": {"en": ("Tell me the number of beeps.",), "de": ("Nenne die Anzahl der Pieptöne.",)},
     "heldout": {

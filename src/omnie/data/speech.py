@@ -21,8 +21,18 @@ Questions = dict[Split, dict[Language, tuple[str, ...]]]
 
 TRANSCRIBE: Questions = {
     "train": {
-        "en": ("What is said?", "Write down what is said.", "Transcribe the recording.", "What does the voice say?"),
-        "de": ("Was wird gesagt?", "Schreibe auf, was gesagt wird.", "Schreibe die Aufnahme ab.", "Was sagt die Stimme?"),
+        "en": (
+            *("What is said?", "Write down what is said.", "Transcribe the recording.", "What does the voice say?"),
+            *("What does she say?", "What do you hear?", "Transcribe this.", "Type what you hear.", "Which words are said?"),
+            *("Please write this down.", "What was said?", "Give me the transcript.", "Put the recording into writing."),
+            *("What does the speaker say?", "Write down the sentence.", "What is the sentence?", "Repeat what was said."),
+        ),
+        "de": (
+            *("Was wird gesagt?", "Schreibe auf, was gesagt wird.", "Schreibe die Aufnahme ab.", "Was sagt die Stimme?"),
+            *("Was sagt sie?", "Was hörst du?", "Schreibe das auf.", "Tippe, was du hörst.", "Welche Wörter werden gesagt?"),
+            *("Bitte schreibe es mit.", "Was wurde gesagt?", "Gib mir den Wortlaut.", "Bringe die Aufnahme zu Papier."),
+            *("Was sagt der Sprecher?", "Schreibe den Satz auf.", "Wie lautet der Satz?", "Wiederhole, was gesagt wurde."),
+        ),
     },
     "validation": {"en": ("Please transcribe this.",), "de": ("Bitte schreibe das ab.",)},
     "heldout": {
@@ -32,8 +42,28 @@ TRANSCRIBE: Questions = {
 }
 ANSWER: Questions = {
     "train": {
-        "en": ("Answer the spoken question.", "Answer the question in the recording.", "What is the answer?"),
-        "de": ("Beantworte die gesprochene Frage.", "Beantworte die Frage in der Aufnahme.", "Wie lautet die Antwort?"),
+        "en": (
+            *("Answer the spoken question.", "Answer the question in the recording.", "What is the answer?"),
+            *(
+                "Please answer.",
+                "Answer her.",
+                "Work out what is asked.",
+                "Give the answer to the question.",
+                "Answer this voice note.",
+            ),
+            *(
+                "Answer this voice note.",
+                "Listen and answer.",
+                "Can you answer that?",
+                "Solve the spoken task.",
+                "And the answer?",
+            ),
+        ),
+        "de": (
+            *("Beantworte die gesprochene Frage.", "Beantworte die Frage in der Aufnahme.", "Wie lautet die Antwort?"),
+            *("Bitte antworte.", "Antworte ihr.", "Rechne aus, was gefragt ist.", "Gib die Antwort auf die Frage."),
+            *("Höre zu und antworte.", "Kannst du das beantworten?", "Löse die gesprochene Aufgabe.", "Und die Antwort?"),
+        ),
     },
     "validation": {"en": ("Answer what is asked.",), "de": ("Beantworte, was gefragt wird.",)},
     "heldout": {
@@ -45,11 +75,13 @@ ALONE = 0.4
 """Share of the spoken questions that come without a written one, in training."""
 LANGUAGE: Questions = {
     "train": {
-        "en": ("Is this German or English?", "Which language is spoken?", "Is the voice speaking German or English?"),
+        "en": (
+            *("Is this German or English?", "Which language is spoken?", "Is the voice speaking German or English?"),
+            *("Name the language.", "What language is it?", "In which language is this?", "Is she speaking English?"),
+        ),
         "de": (
-            "Ist das Deutsch oder Englisch?",
-            "Welche Sprache wird gesprochen?",
-            "Spricht sie Deutsch oder Englisch?",
+            *("Ist das Deutsch oder Englisch?", "Welche Sprache wird gesprochen?", "Spricht sie Deutsch oder Englisch?"),
+            *("Nenne die Sprache.", "Welche Sprache ist es?", "In welcher Sprache ist das?", "Spricht sie Deutsch?"),
         ),
     },
     "validation": {"en": ("Which language is this?",), "de": ("Welche Sprache ist das?",)},
@@ -60,8 +92,14 @@ LANGUAGE: Questions = {
 }
 KEYWORD: Questions = {
     "train": {
-        "en": ('Is the word "{word}" said?', 'Does the voice say "{word}"?', 'Can you hear the word "{word}"?'),
-        "de": ('Wird das Wort „{word}“ gesagt?', 'Sagt die Stimme „{word}“?', 'Ist das Wort „{word}“ zu hören?'),
+        "en": (
+            *('Is the word "{word}" said?', 'Does the voice say "{word}"?', 'Can you hear the word "{word}"?'),
+            *('Is "{word}" one of the words?', 'Do you hear "{word}"?', 'Is "{word}" in it?', 'Was "{word}" mentioned?'),
+        ),
+        "de": (
+            *('Wird das Wort „{word}“ gesagt?', 'Sagt die Stimme „{word}“?', 'Ist das Wort „{word}“ zu hören?'),
+            *('Ist „{word}“ eines der Wörter?', 'Hörst du „{word}“?', 'Kommt „{word}“ vor?', 'Wurde „{word}“ erwähnt?'),
+        ),
     },
     "validation": {"en": ('Is "{word}" spoken?',), "de": ('Wird „{word}“ gesprochen?',)},
     "heldout": {
@@ -72,8 +110,20 @@ KEYWORD: Questions = {
 
 ARITHMETIC: Questions = {
     "train": {
-        "en": ("what is {sum}", "how much is {sum}", "calculate {sum}", "tell me {sum}", "{sum}"),
-        "de": ("wie viel ist {sum}", "was ist {sum}", "berechne {sum}", "sag mir {sum}", "{sum}"),
+        "en": (
+            *("what is {sum}", "how much is {sum}", "calculate {sum}", "tell me {sum}", "{sum}", "what does {sum} make"),
+            *(
+                "work out {sum}",
+                "give me {sum}",
+                "i want to know {sum}",
+                "do you know what {sum} is",
+                "the result of {sum} please",
+            ),
+        ),
+        "de": (
+            *("wie viel ist {sum}", "was ist {sum}", "berechne {sum}", "sag mir {sum}", "{sum}", "was ergibt {sum}"),
+            *("rechne {sum}", "gib mir {sum}", "ich möchte wissen was {sum} ist", "weißt du wie viel {sum} ist"),
+        ),
     },
     "validation": {"en": ("what do you get for {sum}",), "de": ("was bekommst du für {sum}",)},
     "heldout": {
@@ -83,8 +133,14 @@ ARITHMETIC: Questions = {
 }
 COMPARISON: Questions = {
     "train": {
-        "en": ("which is {kind} {a} or {b}", "which number is {kind} {a} or {b}"),
-        "de": ("was ist {kind} {a} oder {b}", "welche zahl ist {kind} {a} oder {b}"),
+        "en": (
+            *("which is {kind} {a} or {b}", "which number is {kind} {a} or {b}", "{a} or {b} which is {kind}"),
+            *("tell me which is {kind} {a} or {b}", "the {kind} one of {a} and {b}"),
+        ),
+        "de": (
+            *("was ist {kind} {a} oder {b}", "welche zahl ist {kind} {a} oder {b}", "{a} oder {b} was ist {kind}"),
+            *("sag mir was {kind} ist {a} oder {b}", "was von {a} und {b} ist {kind}"),
+        ),
     },
     "validation": {"en": ("is {a} {kind} or {b}",), "de": ("ist {a} {kind} oder {b}",)},
     "heldout": {"en": ("what is {kind} {a} or {b}",), "de": ("{a} oder {b} welche zahl ist {kind}",)},

@@ -9,8 +9,16 @@ Questions = dict[Split, dict[Language, tuple[str, ...]]]
 
 MOTION: Questions = {
     "train": {
-        "en": ("How does the {what} move?", "Which way does the {what} move?", "What does the {what} do?"),
-        "de": ("Wie bewegt sich {what}?", "Wohin bewegt sich {what}?", "Was macht {what}?"),
+        "en": (
+            *("How does the {what} move?", "Which way does the {what} move?", "What does the {what} do?"),
+            *("Where does the {what} go?", "In which direction does the {what} move?", "The {what} moves how?"),
+            *("Tell me how the {what} moves.", "What happens to the {what}?", "Which way does the {what} go?"),
+        ),
+        "de": (
+            *("Wie bewegt sich {what}?", "Wohin bewegt sich {what}?", "Was macht {what}?", "Wohin geht {what}?"),
+            *("In welche Richtung bewegt sich {what}?", "Wie sieht die Bewegung aus: {what}?", "Was passiert: {what}?"),
+            *("Sag mir, wie sich {what} bewegt.", "Bewegung: {what}?"),
+        ),
     },
     "validation": {"en": ("Describe how the {what} moves.",), "de": ("Beschreibe, wie sich {what} bewegt.",)},
     "heldout": {
@@ -20,8 +28,14 @@ MOTION: Questions = {
 }
 SOUND: Questions = {
     "train": {
-        "en": ("Which sound is heard?", "What is heard in the clip?", "Which sound is in the video?"),
-        "de": ("Welches Geräusch ist zu hören?", "Was ist im Film zu hören?", "Welches Geräusch ist im Video?"),
+        "en": (
+            *("Which sound is heard?", "What is heard in the clip?", "Which sound is in the video?", "What can you hear?"),
+            *("What sound is there?", "Is there a sound, and which?", "Identify the sound."),
+        ),
+        "de": (
+            *("Welches Geräusch ist zu hören?", "Was ist im Film zu hören?", "Welches Geräusch ist im Video?", "Was hörst du?"),
+            *("Welches Geräusch gibt es?", "Gibt es ein Geräusch, und welches?", "Bestimme das Geräusch."),
+        ),
     },
     "validation": {"en": ("Name the sound in the clip.",), "de": ("Nenne das Geräusch im Film.",)},
     "heldout": {
@@ -31,8 +45,14 @@ SOUND: Questions = {
 }
 WHEN: Questions = {
     "train": {
-        "en": ("When is {what} heard?", "At which second does {what} begin?", "When does {what} start?"),
-        "de": ("Wann ist {what} zu hören?", "Bei welcher Sekunde beginnt {what}?", "Wann fängt {what} an?"),
+        "en": (
+            *("When is {what} heard?", "At which second does {what} begin?", "When does {what} start?"),
+            *("When can {what} be heard?", "At what second is {what} heard?", "When does {what} come?"),
+        ),
+        "de": (
+            *("Wann ist {what} zu hören?", "Bei welcher Sekunde beginnt {what}?", "Wann fängt {what} an?"),
+            *("Wann hört man {what}?", "In welcher Sekunde ist {what} zu hören?", "Wann kommt {what}?"),
+        ),
     },
     "validation": {"en": ("At what time is {what} heard?",), "de": ("Zu welcher Zeit ist {what} zu hören?",)},
     "heldout": {
@@ -42,8 +62,14 @@ WHEN: Questions = {
 }
 OBJECT: Questions = {
     "train": {
-        "en": ("What moves?", "What is moving in the clip?", "Name the shape that moves, and its colour."),
-        "de": ("Was bewegt sich?", "Was bewegt sich im Film?", "Nenne die Form, die sich bewegt, und ihre Farbe."),
+        "en": (
+            *("What moves?", "What is moving in the clip?", "Name the shape that moves, and its colour."),
+            *("What do you see moving?", "What is it that moves?", "Which coloured shape moves?"),
+        ),
+        "de": (
+            *("Was bewegt sich?", "Was bewegt sich im Film?", "Nenne die Form, die sich bewegt, und ihre Farbe."),
+            *("Was siehst du sich bewegen?", "Was ist es, das sich bewegt?", "Welche farbige Form bewegt sich?"),
+        ),
     },
     "validation": {"en": ("Which thing moves?",), "de": ("Welches Ding bewegt sich?",)},
     "heldout": {
@@ -75,8 +101,14 @@ OBJECT_SHAPE: Questions = {
 }
 BOTH: Questions = {
     "train": {
-        "en": ("What happens in the clip?", "Describe the video.", "What is seen and heard?"),
-        "de": ("Was passiert im Film?", "Beschreibe das Video.", "Was ist zu sehen und zu hören?"),
+        "en": (
+            *("What happens in the clip?", "Describe the video.", "What is seen and heard?", "What is going on?"),
+            *("Describe the clip with its sound.", "What do you see and hear?", "Sum up the video."),
+        ),
+        "de": (
+            *("Was passiert im Film?", "Beschreibe das Video.", "Was ist zu sehen und zu hören?", "Was geschieht?"),
+            *("Beschreibe den Film mit seinem Ton.", "Was siehst und hörst du?", "Fasse das Video zusammen."),
+        ),
     },
     "validation": {"en": ("Say what moves and what is heard.",), "de": ("Sage, was sich bewegt und was zu hören ist.",)},
     "heldout": {
