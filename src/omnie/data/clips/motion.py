@@ -24,6 +24,8 @@ class Path:
 
 SEEN = 0.015
 """The least way in the time between two frames, and the least change of size, in shares of the picture, that is called one."""
+CROSSING = 0.3
+"""Share of the straight paths that come from beyond one edge or go beyond the other, as filmed things do."""
 
 
 def seen(path: Path, first: int, second: int) -> str | None:
@@ -39,7 +41,7 @@ def seen(path: Path, first: int, second: int) -> str | None:
 
 
 def draw_path(rng: np.random.Generator, motion: str, frames: int, seconds: float) -> Path:
-    """A random path of the kind `motion` (one of `MOTIONS`): wide enough to be seen, and inside the picture all the time."""
+    """A random path of the kind `motion` (one of `MOTIONS`), wide enough to be seen; only straight ones leave the picture."""
     share = np.arange(frames) / max(frames - 1, 1)
     pace = share if rng.random() < 0.6 else share**2 * (3 - 2 * share)
     radius = np.full(frames, rng.uniform(0.12, 0.2))
@@ -56,10 +58,13 @@ def draw_path(rng: np.random.Generator, motion: str, frames: int, seconds: float
 
 
 def _line(rng: np.random.Generator, way: tuple[float, float], pace: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From about one side to the other, hardly drifting."""
+    """From about one side to the other, hardly drifting; perhaps across the edges."""
     reach, drift, side = rng.uniform(0.2, 0.3), rng.uniform(-0.05, 0.05), rng.uniform(0.3, 0.7)
     middle = rng.uniform(0.2 + reach - 0.02, 0.8 - reach + 0.02)
     along, across = middle + reach * (2 * pace - 1), side + drift * (2 * pace - 1)
+    if rng.random() < CROSSING:
+        start, end = rng.uniform(-0.15, 0.25), rng.uniform(0.75, 1.15)
+        along = start + (end - start) * pace
     if way[0]:
         return (along if way[0] > 0 else along[::-1]), across
     return across, (along if way[1] > 0 else along[::-1])

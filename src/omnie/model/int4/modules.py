@@ -1,18 +1,20 @@
 """What stands in the place of a linear map or of a group's experts: the same call, with packed bytes instead of weights.
 
-Weights are made floating point for one product and forgotten: a whole matrix for a linear map, one expert after the other.
-They take no gradient; gradients pass through to the inputs.
+On a processor C++ kernels read the packed bytes (`ops/int4_linear/cpu.py`). Elsewhere, and where inputs take gradients, weights
+are made floating point for one product and forgotten: a whole matrix for a linear map, one expert after the other. They take no
+gradient; gradients pass through to the inputs.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from omnie.ops.int4_linear import BACKENDS, PARTS, Packed, pack, shapes, unpack
+from omnie.ops.int4_linear import BACKENDS, PARTS, Activations, Packed, pack, shapes, unpack
 
 
 class _Int4(nn.Module):
@@ -20,7 +22,9 @@ class _Int4(nn.Module):
 
     def __init__(self, matrices: dict[str, list[int]], group: int, device: torch.device | str | None):
         super().__init__()
-        self.group, self.backend = group, BACKENDS["reference"]
+        self.group = group
+        self.activations: Activations = "int8"
+        """What the processor's kernels multiply with; "float": more exact, slower."""
         self.compute_dtype: torch.dtype | None = None
         """Type of the products; None: that of their inputs."""
         self.matrices = matrices
@@ -31,6 +35,12 @@ class _Int4(nn.Module):
     def packed(self, name: str) -> Packed:
         codes, scale, block = (getattr(self, f"{name}_{part}") for part in PARTS)
         return Packed(codes, scale, block, self.matrices[name][-1], self.group)
+
+    def product(self, kind: str, x: Tensor) -> Callable[..., Tensor]:
+        """The backend's function for such inputs, which sees to gradients: "linear" or "experts"."""
+        if x.device.type != "cpu":
+            return getattr(BACKENDS["reference"], kind)
+        return functools.partial(getattr(BACKENDS["cpu"], kind), activations=self.activations)
 
     def fill(self, name: str, weight: Tensor, **options: Any) -> None:
         """Packs a matrix; options as `pack` takes them."""
@@ -64,7 +74,7 @@ class Int4Linear(_Int4):
     def forward(self, x: Tensor) -> Tensor:
         dtype = self.compute_dtype or x.dtype
         bias = None if self.bias is None else self.bias.to(dtype)
-        return self.backend.linear(x.to(dtype), self.packed("weight"), bias).to(x.dtype)
+        return self.product("linear", x)(x.to(dtype), self.packed("weight"), bias).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}, 4 bits in groups of {self.group}, bias={self.bias is not None}"
@@ -82,7 +92,7 @@ class Int4Experts(_Int4):
         gate_up, down = self.packed("gate_up_proj"), self.packed("down_proj")
         dtype = self.compute_dtype or hidden_states.dtype
         x, weights = hidden_states.to(dtype), top_k_weights.to(dtype)
-        return self.backend.experts(x, top_k_index, weights, gate_up, down).to(hidden_states.dtype)
+        return self.product("experts", x)(x, top_k_index, weights, gate_up, down).to(hidden_states.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.matrices}, 4 bits in groups of {self.group}"

@@ -16,14 +16,16 @@ Scales are quantised a second time (QLoRA, Dettmers et al. 2023, section 3), to 
 takes 4 + 8 / G + 32 / (G g R) bits: 4.27 with G = 32 and 2,048 inputs. Levels are -8 to 7 without a zero point: a scale's sign
 chooses the side that gets the eighth level. Why, and with which errors: `docs/decisions/0010-int4-weights.md`.
 
-`packing.py` packs and unpacks, `hessian.py` packs for known inputs; `reference.py` is the meaning of the products.
+`packing.py` packs and unpacks, `hessian.py` packs for known inputs; `reference.py` is the meaning of the products, `cpu.py`
+computes them from the packed bytes with C++ kernels (`native/`).
 """
 
-from omnie.ops.int4_linear import reference
+from omnie.ops.int4_linear import cpu, reference
+from omnie.ops.int4_linear.cpu import Activations
 from omnie.ops.int4_linear.hessian import pack_for
 from omnie.ops.int4_linear.packing import GROUPS, PARTS, Packed, Rounding, pack, shapes, unpack
 
-BACKENDS = {"reference": reference}
-"""Modules that offer `linear` and `experts` with the signatures of `reference`."""
+BACKENDS = {"reference": reference, "cpu": cpu}
+"""Modules that offer `linear` and `experts` with the signatures of `reference`; `cpu` takes `activations` besides."""
 
-__all__ = ["BACKENDS", "GROUPS", "PARTS", "Packed", "Rounding", "pack", "pack_for", "shapes", "unpack"]
+__all__ = ["BACKENDS", "GROUPS", "PARTS", "Activations", "Packed", "Rounding", "pack", "pack_for", "shapes", "unpack"]

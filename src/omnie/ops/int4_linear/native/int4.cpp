@@ -1,0 +1,272 @@
+// Products with matrices in 4 bits, for C callers:  y = x W^T + b,  and the routed experts' feed-forward product
+//   y[t] = sum over k of w[t, k] * down_e (silu(gate_e x[t]) * up_e x[t]),  e = index[t, k].
+//
+// Layout: the format of omnie.ops.int4_linear, read where it lies; x and y are row-major, float32 or bfloat16, sums float32.
+// A call is a list of phases (pool.h): activations are quantised, then outputs are split into tasks. A task owns a range of
+// outputs for all its rows, so no two threads write to one place, and a sum has one order, however many threads there are.
+// Experts: rows are sorted by expert first; a task of the first product owns a range of one expert's hidden units, a task of
+// the second a range of outputs of all experts, one after the other.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "pool.h"
+#if defined(__x86_64__)
+#include "avx2_panel.h"
+#else
+#include "kernels.h"
+#endif
+
+namespace omnie {
+
+constexpr int FEW = 2, ROWS = 128, TOKENS = 512;  // rows that `dot` serves; rows of a panel's task; tokens of a pass of experts
+constexpr int RANGE = 64, WIDTH = 16, SUM = 32;  // outputs of a task, of a panel, of a task that sums over experts
+constexpr int64_t WORTH = 1 << 18;                // bytes (times rows) from which on a second thread is worth waking
+
+// This processor's kernels, or none. AVX-512 VNNI would be asked for here, before AVX2.
+const Kernels *kernels() {
+#if defined(__x86_64__)
+    static const bool usable = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (usable) return avx2::KERNELS;
+#endif
+    return nullptr;
+}
+
+float widen(uint16_t half) {
+    const uint32_t bits = uint32_t(half) << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+uint16_t narrow(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    if ((bits & 0x7fffffff) > 0x7f800000) return uint16_t((bits >> 16) | 0x40);
+    return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+extern "C" struct Matrix {
+    const uint8_t *codes;
+    const int8_t *scale;
+    const float *block;
+    int64_t outputs, inputs, group;
+};
+
+struct Stored {
+    const Matrix &m;
+    Shape shape{m.inputs, m.group == 32 ? 0 : m.group == 64 ? 1 : 2};
+    int64_t share = std::max<int64_t>(1, 64 / std::max<int64_t>(1, shape.groups()));  // rows of a block
+    int64_t blocks = (m.outputs + share - 1) / share;
+
+    explicit Stored(const Matrix &matrix) : m(matrix) {}
+
+    Row row(int64_t expert, int64_t output) const {
+        const int64_t at = expert * m.outputs + output;
+        const float *block = m.block + expert * blocks + uint32_t(output) / uint32_t(share);
+        return {m.codes + at * shape.bytes(), m.scale + at * shape.groups(), *block};
+    }
+};
+
+// out[n * stride + o - begin]: outputs begin to end for `count` rows.
+void product(const Kernels &k, const Stored &w, int64_t expert, int64_t begin, int64_t end, const void *const *rows, int count,
+             float *out, int stride) {
+    float found[ROWS * WIDTH];
+    for (int64_t o = begin; o < end; o += WIDTH) {
+        Row row[WIDTH];
+        const int wide = int(std::min<int64_t>(WIDTH, end - o));
+        for (int r = 0; r < WIDTH; r++) row[r] = w.row(expert, o + std::min(r, wide - 1));
+        if (count <= FEW) {
+            k.dot(row, wide, rows, count, w.shape, out + o - begin, stride);
+            continue;
+        }
+        for (int from = 0; from < count; from += ROWS) {
+            const int height = std::min(ROWS, count - from);
+            k.panel(row, rows + from, height, w.shape, found);
+            for (int n = 0; n < height; n++)
+                memcpy(out + (from + n) * stride + o - begin, found + n * WIDTH, size_t(wide) * sizeof(float));
+        }
+    }
+}
+
+// Rows of activations as the kernels want them; `x` where they may stay as they are.
+struct Activations {
+    const Kernels &k;
+    int64_t inputs, pairs = (inputs + 63) / 64;
+    std::unique_ptr<Pair[]> quantised;
+    std::unique_ptr<float[]> wide;
+    std::vector<const void *> row;
+
+    Activations(const Kernels &kernels, int64_t rows, int64_t width, const float *x = nullptr, int64_t stride = 0)
+        : k(kernels), inputs(width), row(size_t(rows)) {
+        if (k.integer) quantised.reset(new Pair[size_t(rows * pairs)]);
+        else if (!x) wide.reset(new float[size_t(rows * inputs)]);
+        for (int64_t r = 0; r < rows; r++)
+            if (k.integer) row[size_t(r)] = quantised.get() + r * pairs;
+            else row[size_t(r)] = x ? x + r * stride : wide.get() + r * inputs;
+    }
+
+    // Inputs `begin` (a multiple of 64) to begin + count of a row.
+    void set(int64_t r, int64_t begin, const float *x, int64_t count) {
+        if (k.integer) k.quantise(x, count, quantised.get() + r * pairs + begin / 64);
+        else if (wide) memcpy(wide.get() + r * inputs + begin, x, size_t(count) * sizeof(float));
+    }
+
+    void set(int64_t r, const uint16_t *x) {
+        float buffer[64];
+        for (int64_t begin = 0; begin < inputs; begin += 64) {
+            const int64_t count = std::min<int64_t>(64, inputs - begin);
+            for (int64_t i = 0; i < count; i++) buffer[i] = widen(x[begin + i]);
+            set(r, begin, buffer, count);
+        }
+    }
+};
+
+// A caller's rows.
+struct Rows {
+    const void *x;
+    bool half;
+    int64_t stride;
+    const float *floats() const { return half ? nullptr : (const float *)x; }
+    void give(Activations &to, int64_t from, int64_t count) const {
+        for (int64_t r = from; r < from + count; r++)
+            half ? to.set(r, (const uint16_t *)x + r * stride) : to.set(r, 0, (const float *)x + r * stride, to.inputs);
+    }
+};
+
+void write(void *y, bool half, int64_t at, const float *values, int64_t count) {
+    if (half) for (int64_t i = 0; i < count; i++) ((uint16_t *)y)[at + i] = narrow(values[i]);
+    else memcpy((float *)y + at, values, size_t(count) * sizeof(float));
+}
+
+int tasks(int64_t count, int64_t size) { return int((count + size - 1) / size); }
+
+void linear(const Kernels &k, const Rows &x, int64_t rows, const Matrix &matrix, const float *bias, void *y, int threads) {
+    const Stored w(matrix);
+    Activations in(k, rows, matrix.inputs, x.floats(), x.stride);
+    const int range = matrix.outputs < 16 * RANGE ? WIDTH : RANGE, ranges = tasks(matrix.outputs, range);
+    auto take = [&](int t) { x.give(in, 8 * t, std::min<int64_t>(8, rows - 8 * t)); };
+    auto multiply = [&](int t) {
+        float found[ROWS * RANGE];
+        const int64_t from = int64_t(t / ranges) * ROWS, begin = int64_t(t % ranges) * range;
+        const int64_t end = std::min(begin + range, matrix.outputs);
+        const int count = int(std::min<int64_t>(ROWS, rows - from));
+        product(k, w, 0, begin, end, in.row.data() + from, count, found, range);
+        for (int n = 0; n < count; n++) {
+            for (int64_t o = begin; bias && o < end; o++) found[n * range + o - begin] += bias[o];
+            write(y, x.half, (from + n) * matrix.outputs + begin, found + n * range, end - begin);
+        }
+    };
+    const bool alone = rows * matrix.outputs * w.shape.bytes() < WORTH;
+    Pool::here().run(alone ? 1 : threads, {{tasks(rows, 8), take}, {tasks(rows, ROWS) * ranges, multiply}});
+}
+
+// Choices sorted by expert: those of expert e are order[begin[e]] to order[begin[e + 1] - 1], each token * chosen + k.
+struct Sorted {
+    std::vector<int> begin, order;
+
+    Sorted(const int64_t *index, int64_t choices, int64_t experts) : begin(size_t(experts + 1)), order(size_t(choices)) {
+        for (int64_t i = 0; i < choices; i++) begin[size_t(index[i]) + 1]++;
+        for (size_t e = 0; e < size_t(experts); e++) begin[e + 1] += begin[e];
+        std::vector<int> next(begin);
+        for (int64_t i = 0; i < choices; i++) order[size_t(next[size_t(index[i])]++)] = int(i);
+    }
+};
+
+// One pass over at most TOKENS tokens.
+void experts(const Kernels &k, const Rows &x, int64_t tokens, int64_t chosen, const int64_t *index, const float *weight,
+             int64_t count, const Matrix &gate_up, const Matrix &down, void *y, int threads) {
+    const Stored first(gate_up), second(down);
+    const Sorted by(index, tokens * chosen, count);
+    const int64_t width = down.inputs, parts = tasks(width, RANGE);
+    Activations in(k, tokens, gate_up.inputs, x.floats(), x.stride), hidden(k, tokens * chosen, width);
+    std::vector<const void *> rows(by.order.size());
+    for (size_t i = 0; i < rows.size(); i++) rows[i] = in.row[size_t(by.order[i] / chosen)];
+    std::vector<int> busy;
+    for (int64_t e = 0; e < count; e++)
+        if (by.begin[size_t(e)] < by.begin[size_t(e) + 1]) busy.push_back(int(e));
+
+    auto take = [&](int t) { x.give(in, 8 * t, std::min<int64_t>(8, tokens - 8 * t)); };
+    auto open = [&](int t) {
+        float gate[ROWS * RANGE], up[ROWS * RANGE];
+        const int e = busy[size_t(t / parts)], last = by.begin[size_t(e) + 1];
+        const int64_t begin = t % parts * RANGE, wide = std::min<int64_t>(RANGE, width - begin);
+        for (int from = by.begin[size_t(e)]; from < last; from += ROWS) {
+            const int height = std::min(ROWS, last - from);
+            product(k, first, e, begin, begin + wide, &rows[size_t(from)], height, gate, RANGE);
+            product(k, first, e, width + begin, width + begin + wide, &rows[size_t(from)], height, up, RANGE);
+            for (int n = 0; n < height; n++) {
+                k.swiglu(gate + n * RANGE, up + n * RANGE, weight[by.order[size_t(from + n)]], wide);
+                hidden.set(from + n, begin, gate + n * RANGE, wide);
+            }
+        }
+    };
+    auto close = [&](int t) {
+        float found[ROWS * SUM];
+        const int64_t begin = int64_t(t) * SUM, end = std::min(begin + SUM, down.outputs);
+        float total[TOKENS * SUM];
+        memset(total, 0, size_t(tokens * SUM) * sizeof(float));
+        for (int e : busy)
+            for (int from = by.begin[size_t(e)], last = by.begin[size_t(e) + 1]; from < last; from += ROWS) {
+                const int height = std::min(ROWS, last - from);
+                product(k, second, e, begin, end, &hidden.row[size_t(from)], height, found, SUM);
+                for (int n = 0; n < height; n++) {
+                    float *to = total + by.order[size_t(from + n)] / chosen * SUM;
+                    for (int64_t o = 0; o < end - begin; o++) to[o] += found[n * SUM + o];
+                }
+            }
+        for (int64_t n = 0; n < tokens; n++) write(y, x.half, n * down.outputs + begin, total + n * SUM, end - begin);
+    };
+    const bool alone = tokens * chosen * gate_up.outputs * first.shape.bytes() < WORTH;
+    const Phase phases[] = {{tasks(tokens, 8), take}, {int(busy.size()) * int(parts), open}, {tasks(down.outputs, SUM), close}};
+    Pool::here().run(alone ? 1 : threads, {phases, phases + 3});
+}
+
+}  // namespace omnie
+
+using namespace omnie;
+
+enum Outcome { DONE, NO_KERNELS, NO_SUCH_EXPERT, NO_MEMORY };
+
+extern "C" {
+
+// Goes up when anything below, or the format, changes.
+int omnie_int4_version() { return 1; }
+
+int omnie_int4_usable() { return kernels() != nullptr; }
+
+// x [rows, inputs], `stride` elements apart; bias [outputs], float32, or null; y [rows, outputs] without gaps. `half`: x and y
+// are bfloat16. `integer`: activations as int8.
+int omnie_int4_linear(const void *x, int half, int64_t rows, int64_t stride, const Matrix *matrix, const float *bias, void *y,
+                      int integer, int threads) try {
+    if (!kernels()) return NO_KERNELS;
+    linear(kernels()[integer], {x, bool(half), stride}, rows, *matrix, bias, y, threads);
+    return DONE;
+} catch (const std::bad_alloc &) {
+    return NO_MEMORY;
+}
+
+// x and y as above, with `rows` tokens; index and weight [rows, chosen] without gaps; matrices of `count` experts.
+int omnie_int4_experts(const void *x, int half, int64_t rows, int64_t stride, int64_t chosen, const int64_t *index,
+                       const float *weight, int64_t count, const Matrix *gate_up, const Matrix *down, void *y, int integer,
+                       int threads) try {
+    if (!kernels()) return NO_KERNELS;
+    for (int64_t i = 0; i < rows * chosen; i++)
+        if (index[i] < 0 || index[i] >= count) return NO_SUCH_EXPERT;
+    const int64_t size = half ? 2 : 4;
+    for (int64_t from = 0; from < rows; from += TOKENS) {
+        const Rows part{(const char *)x + from * stride * size, bool(half), stride};
+        void *to = (char *)y + from * down->outputs * size;
+        experts(kernels()[integer], part, std::min<int64_t>(TOKENS, rows - from), chosen, index + from * chosen,
+                weight + from * chosen, count, *gate_up, *down, to, threads);
+    }
+    return DONE;
+} catch (const std::bad_alloc &) {
+    return NO_MEMORY;
+}
+
+}  // extern "C"
