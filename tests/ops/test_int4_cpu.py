@@ -312,6 +312,7 @@ def test_building_without_a_compiler_says_why(monkeypatch, tmp_path):
     assert "failed" in (build.build(tmp_path / "x.so") or "") and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler")
 def test_building_needs_the_standard_library_alone(tmp_path):
     code = f"import runpy, pathlib; print(runpy.run_path({build.__file__!r})['build'](pathlib.Path({str(tmp_path)!r}, 'x.so')))"
