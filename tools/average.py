@@ -1,7 +1,7 @@
 """Averages weights: `python tools/average.py OUT FOLDER FOLDER...` writes the mean of model folders of one run to OUT.
 
-Late weights of a run differ by its steps' noise, which their mean has less of (Izmailov et al. 2018). Everything but the weights
-is the first folder's. Whether the mean is better is for `omnie eval skills --split validation` to say.
+Late weights of a run differ by its steps' noise, which their mean has less of (Izmailov et al. 2018). All but the weights is
+the first folder's. Whether the mean is better is for `omnie eval skills --split validation` to say.
 """
 
 import argparse
