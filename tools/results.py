@@ -51,12 +51,14 @@ ABILITIES = {
     "scenes.both": "what moves and what is heard in a clip",
     "pages": "questions about PDF pages",
     "pages.qa": "questions about a PDF page",
+    "pages.form": "a field of a form, by its label",
     "pages.unknown": "saying that a page does not answer the question",
     "text_qa": "questions about a passage of text",
     "text.qa": "questions about a passage of text",
     "text.unknown": "saying that a passage does not answer the question",
     "text_find": "finding values in lists, repeating text",
     "text.find": "the value of a key in a list",
+    "text.form": "a field of a form in text, by its label",
     "text.copy": "repeating text",
     "text_extract": "fields of a text as JSON",
     "text.extract": "JSON with the wanted fields of a text",
@@ -101,10 +103,11 @@ def state() -> str:
     if not found:
         return "How well the shipped weights do has not been measured yet (`make eval`).\n"
     levels = [level(row["score"]) for row in found["skills"].values()]
+    good = levels.count("yes")
     after = f" after {made['seconds'] / 60:.0f} minutes of training on {made['device']}" if made else ""
     return (
-        f"Where it stands{after}: of {len(levels)} groups of skills, {levels.count('yes')} reach a score of 80 % on held-out "
-        f"material and {levels.count('often')} more one of 40 %; the [table](#what-nano-can-do) says which.\n"
+        f"Where it stands{after}: of {len(levels)} groups of skills, {good} reach{'es' * (good == 1)} a score of 80 % on "
+        f"held-out material and {levels.count('often')} more one of 40 %; the [table](#what-nano-can-do) says which.\n"
     )
 
 
@@ -176,7 +179,10 @@ def training() -> str:
         ["speed", f"{found['tokens'] / found['seconds']:,.0f} tokens a second"],
         ["training loss at the end", f"{found['loss']:.2f} a token of the answers"],
     ]
-    several = "\nSeveral runs: each began with the weights of the one before, as far as they fitted (`docs/lab.md`).\n"
+    several = (
+        "\nSeveral runs: each began with the weights of the one before, as far as they fitted. What is shipped is a mean of late "
+        "weights of the last ones (`tools/average.py`, `docs/lab.md`).\n"
+    )
     return table(["", ""], rows) + (several if len(found["settings"]) > 1 else "")
 
 
