@@ -180,8 +180,8 @@ def training() -> str:
         ["training loss at the end", f"{found['loss']:.2f} a token of the answers"],
     ]
     several = (
-        "\nSeveral runs: each began with the weights of the one before, as far as they fitted. What is shipped is a mean of late "
-        "weights of the last ones (`tools/average.py`, `docs/lab.md`).\n"
+        "\nSeveral runs: each began with the weights of the one before, as far as they fitted. What is shipped is a mean of "
+        "late weights of the last ones (`tools/average.py`, `docs/lab.md`).\n"
     )
     return table(["", ""], rows) + (several if len(found["settings"]) > 1 else "")
 
