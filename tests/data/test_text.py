@@ -14,6 +14,7 @@ from omnie.data.text_logic import TRENDS
 from omnie.data.writing import grammar as g
 from omnie.data.writing import values, vocabulary
 from omnie.data.writing.grammar import complete, fill, forms, grammar, parse, tidy, wordings
+from omnie.errors import InputError
 from omnie.media.types import Word
 
 SPAN = ("text.qa", "text.find", "text.copy", "text.extract")
@@ -131,7 +132,10 @@ def test_a_form_is_asked_for_by_its_labels(skill, monkeypatch):
     forms, draw = [], text_form.draw_fields
     monkeypatch.setattr(text_form, "draw_fields", lambda *args: forms.append(draw(*args)) or forms[-1])
     for index in range(N if skill == "text.form" else 20):
-        example = skills.example(skill, "train", index)
+        try:
+            example = skills.example(skill, "train", index)
+        except InputError as error:  # pages need fonts
+            pytest.skip(str(error))
         assert example.answer == forms[-1][0].value and len({field.value for field in forms[-1]}) == len(forms[-1])
         by = {question: field for field in forms[-1] for question in asked_for(field.name, example.families["language"])}
         for question, answer in ((example.parts[1].value, example.quote), *example.more):
