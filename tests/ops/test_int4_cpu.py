@@ -318,3 +318,19 @@ def test_building_needs_the_standard_library_alone(tmp_path):
     code = f"import runpy, pathlib; print(runpy.run_path({build.__file__!r})['build'](pathlib.Path({str(tmp_path)!r}, 'x.so')))"
     done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("None\n", "") and (tmp_path / "x.so").exists()
+
+
+def test_sizes_that_disagree_are_refused_before_anything_is_written():
+    weight, x = pack(torch.randn(8, 64), 32), torch.randn(2, 128)
+    first, second = pack(torch.randn(3, 16, 64), 32), pack(torch.randn(3, 64, 8), 32)
+    index, share = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1)
+    wrong = [
+        lambda: cpu.linear(x, weight),
+        lambda: cpu.linear(x[:, :64], weight, torch.zeros(9)),
+        lambda: cpu.experts(x, index, share, first, second),
+        lambda: cpu.experts(x[:, :64], index[:1], share, first, second),
+        lambda: cpu.experts(x[:, :64], index, share, first, first),
+    ]
+    for call in wrong:
+        with pytest.raises((ValueError, RuntimeError)):
+            call()

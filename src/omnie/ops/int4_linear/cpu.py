@@ -39,6 +39,9 @@ def linear(x: Tensor, weight: Packed, bias: Tensor | None = None, *, activations
 
     Args:
         activations: "int8" or "float"; see above.
+
+    Raises:
+        ValueError: sizes do not agree.
     """
     assert activations in ACTIVATIONS, f"activations {activations}"
     if _takes_gradient(x, bias):
@@ -63,6 +66,7 @@ def experts(
 
     Raises:
         IndexError: an index is not that of an expert.
+        ValueError: sizes do not agree.
     """
     assert activations in ACTIVATIONS, f"activations {activations}"
     if _takes_gradient(x_TD, weight_TK):
@@ -89,9 +93,11 @@ def _linear(
     library = _serves(x)
     if library is None:
         return reference.linear(x, weight, bias)
+    outputs = scale.shape[-2]
+    _agree(x.shape[-1] == inputs and (bias is None or bias.shape == (outputs,)), "inputs, matrix and bias")
     rows = x.reshape(-1, inputs)
     rows = rows if rows.stride(-1) == 1 or inputs == 1 else rows.contiguous()
-    y = x.new_empty(*x.shape[:-1], scale.shape[-2])
+    y = x.new_empty(*x.shape[:-1], outputs)
     bias = None if bias is None else bias.float().contiguous()
     matrix = _Matrix.of(weight)
     half, threads = x.dtype == torch.bfloat16, torch.get_num_threads()
@@ -125,6 +131,9 @@ def _experts(
     library = _serves(x_TD)
     if library is None:
         return reference.experts(x_TD, index_TK, weight_TK, gate_up, down)
+    _agree(index_TK.shape == weight_TK.shape and index_TK.shape[0] == len(x_TD), "tokens, choices and their weights")
+    _agree(x_TD.shape[1] == gate_up_inputs == down_scale.shape[-2], "tokens and matrices")
+    _agree(gate_up_scale.shape[-2] == 2 * down_inputs and len(gate_up_scale) == len(down_scale), "both matrices")
     x, index, weight = x_TD.contiguous(), index_TK.long().contiguous(), weight_TK.float().contiguous()
     y_TD = torch.empty_like(x)
     first, second = _Matrix.of(gate_up), _Matrix.of(down)
@@ -179,6 +188,12 @@ class _Matrix(ctypes.Structure):
         assert all(part.is_contiguous() for part in weight[:3]), "parts of packed matrices have no gaps"
         codes, scale, block = (part.data_ptr() for part in weight[:3])
         return cls(codes, scale, block, weight.scale.shape[-2], weight.inputs, weight.group)
+
+
+def _agree(right: bool, what: str) -> None:
+    """The kernels trust what they are given, so sizes are compared before."""
+    if not right:
+        raise ValueError(f"sizes of {what} do not agree")
 
 
 _OUTCOMES = {1: (RuntimeError, "no kernels for this processor"), 2: (IndexError, "no such expert"), 3: (MemoryError, "")}
