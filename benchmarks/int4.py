@@ -4,9 +4,13 @@
 layer's second matrix, and a layer's text experts (64 of width 512, 8 a token). Weights are random, larger than the last-level
 cache in all, and change from call to call, so that they come from memory as in decoding. Best round of a few, all cores.
 
-The limits are measured before and after, and the better counts: one row reads every byte of its weights once, so bytes /
-bandwidth bounds it from below; many rows are bound by products of bytes (`vpmaddubsw`, 32 an instruction). Torch's kernel is
-`_weight_int4pack_mm_for_cpu` with bfloat16 (with float32 it takes 10 to 90 times as long); experts are a loop over it.
+One row reads every byte of its weights once, so bytes / bandwidth bounds it from below; many rows are bound by products of
+bytes (`vpdpbusd`, 64 an instruction, where there is AVX-512 with VNNI, else `vpmaddubsw`, 32). Neighbours on the same machine
+change both from minute to minute, so each share is taken of the limit as measured right before and after, the better of both.
+Torch's kernel is `_weight_int4pack_mm_for_cpu` with bfloat16 (with float32 it takes 10 to 90 times as long); experts are a loop
+over it.
+
+`--llama FOLDER` compares a layer's products besides with llama.cpp built there (`int4_llama.cpp` tells how).
 """
 
 import argparse
@@ -15,6 +19,7 @@ import json
 import math
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,10 +39,10 @@ from omnie.ops.int4_linear.native import build
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "int4_cpu.json"
 MODEL = architecture("8b")
-GROUP, TOGETHER = 32, 96 * 2**20
-"""Group size, and bytes of weights that a round goes through (three times a last-level cache of 32 MiB)."""
+GROUP = 32
+TURNS = 500_000
+"""Of the loop that multiplies bytes."""
 ROWS = (1, 8, 64, 512)
-TURNS = 2_000_000
 
 Timed = dict[str, Any]
 
@@ -59,38 +64,50 @@ def best(run: Callable[[int], Any], calls: int, seconds: float = 0.6, most: int 
     return min(rounds[1:] or rounds) / calls
 
 
-def limits() -> dict[str, float]:
-    """Bytes a second, byte products a second, float32 products a second, with one thread and with all."""
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "machine.so"
-        if why := build.build(library, source=Path(__file__).with_name("int4_machine.cpp")):
-            raise SystemExit(f"the machine cannot be measured: {why}")
-        machine = ctypes.CDLL(str(library))
-    machine.read_all.argtypes, machine.multiply_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64], [ctypes.c_int64]
-    memory = torch.ones(2**28, dtype=torch.uint8)
-    return {
-        f"{name}_{threads}": value
-        for threads in sorted({1, os.cpu_count() or 1})
-        for name, value in limits_of(machine, memory, threads).items()
-    }
+class Machine:
+    """What all threads can do together at best: bytes read a second, byte products a second."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "machine.so"
+            if why := build.build(library, source=Path(__file__).with_name("int4_machine.cpp")):
+                raise SystemExit(f"the machine cannot be measured: {why}")
+            self.code = ctypes.CDLL(str(library))
+        self.code.read_all.argtypes, self.code.multiply_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64], [ctypes.c_int64]
+        self.code.multiply_bytes.restype = ctypes.c_int64
+        self.memory = torch.ones(TOGETHER, dtype=torch.uint8)
+        self.threads = os.cpu_count() or 1
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.seen: dict[str, list[float]] = {"read_gb_s": [], "byte_products_g_s": []}
+
+    def read(self) -> float:
+        share = self.memory.numel() // self.threads // 128 * 128
+        first = self.memory.data_ptr()
+        seconds = self._together(lambda thread: self.code.read_all(first + thread * share, share))
+        self.seen["read_gb_s"].append(self.threads * share / seconds / 1e9)
+        return self.seen["read_gb_s"][-1]
+
+    def multiply(self) -> float:
+        products = self.threads * self.code.multiply_bytes(1) * TURNS
+        seconds = self._together(lambda thread: self.code.multiply_bytes(TURNS))
+        self.seen["byte_products_g_s"].append(products / seconds / 1e9)
+        return self.seen["byte_products_g_s"][-1]
+
+    def _together(self, work: Callable[[int], Any]) -> float:
+        return best(lambda _: list(self.pool.map(work, range(self.threads))), 1, seconds=0.3)
+
+    def facts(self) -> dict[str, Any]:
+        """Range of what was measured."""
+        return {name: [shown(min(values)), shown(max(values))] for name, values in self.seen.items() if values}
 
 
-def limits_of(machine: ctypes.CDLL, memory: Tensor, threads: int) -> dict[str, float]:
-    share = memory.numel() // threads // 128 * 128
-    with ThreadPoolExecutor(threads) as pool:
+def together() -> int:
+    """Bytes of weights that a round goes through: twice the last-level cache, at least 96 MiB."""
+    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    return max([96 * 2**20, *(2 * 1024 * int(size[:-1]) for size in sizes if size.endswith("K"))])
 
-        def all_at_once(work: Callable[[int], Any]) -> None:
-            list(pool.map(work, range(threads)))
 
-        read = best(lambda _: all_at_once(lambda t: machine.read_all(memory.data_ptr() + t * share, share)), 1)
-        multiply = best(lambda _: all_at_once(lambda t: machine.multiply_bytes(TURNS)), 1)
-    torch.set_num_threads(threads)
-    a, b = torch.randn(2, 1024, 1024)
-    return {
-        "read_gb_s": threads * share / read / 1e9,
-        "byte_products_g_s": threads * TURNS * 8 * 32 / multiply / 1e9,
-        "float_products_g_s": 1024**3 / best(lambda _: a @ b, 4) / 1e9,
-    }
+TOGETHER = together()
 
 
 def random(shape: list[int]) -> Packed:
@@ -134,27 +151,33 @@ Contenders = dict[str, tuple[Callable[[int], Tensor], int]]
 """Name -> the n-th call, and the calls of a round."""
 
 
-def row_of(kind: str, rows: int, products: int, read: int, contenders: Contenders) -> Timed:
-    """Seconds of each contender, after its results have been compared."""
+def row_of(kind: str, rows: int, products: int, read: int, contenders: Contenders, machine: Machine) -> Timed:
+    """Seconds of each contender, after its results have been compared, and our share of the limit that counts."""
     want = contenders["reference"][0](0)
     found: Timed = {"kind": kind, "rows": rows, "products": products, "bytes": read}
-    for name, (run, calls) in contenders.items():
+    for name, (run, _) in contenders.items():
         close(name, run(0), want, 0.03)
-        found[name] = best(run, calls)
+    limit = {1: machine.read, 512: machine.multiply}.get(rows)
+    before = limit() if limit else 0.0
+    found["int8"] = best(*contenders.pop("int8"))
     found |= {"gb_s": read / found["int8"] / 1e9, "products_g_s": products / found["int8"] / 1e9}
+    if limit:
+        found["limit"] = max(before, limit())
+        found["share"] = found["gb_s" if rows == 1 else "products_g_s"] / found["limit"]
+    found |= {name: best(*contender) for name, contender in contenders.items()}
     print(json.dumps({key: shown(value) for key, value in found.items()}), file=sys.stderr, flush=True)
     return found
 
 
-def linear(outputs: int, inputs: int) -> list[Timed]:
+def linear(outputs: int, inputs: int, machine: Machine) -> list[Timed]:
     """One matrix [out, in], for 1 to 512 rows."""
-    copies = max(2, TOGETHER // size(random([outputs, inputs])))
+    copies = copies_of((random([outputs, inputs]),))
     ours = [random([outputs, inputs]) for _ in range(copies)]
     theirs = [for_torch(packed) for packed in ours]
-    return [linear_of(rows, ours, theirs) for rows in ROWS]
+    return [linear_of(rows, ours, theirs, machine) for rows in ROWS]
 
 
-def linear_of(rows: int, ours: list[Packed], theirs: list[tuple[Tensor, Tensor]]) -> Timed:
+def linear_of(rows: int, ours: list[Packed], theirs: list[tuple[Tensor, Tensor]], machine: Machine) -> Timed:
     (outputs, _), inputs = ours[0].codes.shape, ours[0].inputs
     x, calls = torch.randn(rows, inputs), len(ours)
     contenders: Contenders = {
@@ -163,38 +186,101 @@ def linear_of(rows: int, ours: list[Packed], theirs: list[tuple[Tensor, Tensor]]
         "reference": (lambda n: reference.linear(x, ours[n]), calls),
         "torch": (lambda n: torch_linear(x.bfloat16(), theirs[n]), calls),
     }
-    return row_of(f"linear {inputs} -> {outputs}", rows, rows * outputs * inputs, size(ours[0]), contenders)
+    return row_of(f"linear {inputs} -> {outputs}", rows, rows * outputs * inputs, size(ours[0]), contenders, machine)
 
 
-def experts() -> list[Timed]:
-    """A layer's text experts, for 1 to 512 tokens; each call chooses others."""
+def experts(machine: Machine) -> list[Timed]:
+    """A layer's text experts, for 1 to 512 tokens; each call takes another layer and chooses other experts."""
     group, hidden = MODEL.expert_groups["text"], MODEL.hidden_size
     count, width = group["experts"], group["width"]
-    layers = [(random([count, 2 * width, hidden]), random([count, hidden, width])) for _ in range(2)]
-    theirs = [[for_torch(packed.expert(e)) for e in range(count)] for packed in layers[0]]
-    return [experts_of(rows, group["top_k"], layers, theirs) for rows in ROWS]
+    layers = [(random([count, 2 * width, hidden]), random([count, hidden, width]))]
+    layers += [(random([count, 2 * width, hidden]), random([count, hidden, width])) for _ in range(copies_of(layers[0]) - 1)]
+    theirs = [[[for_torch(packed.expert(e)) for e in range(count)] for packed in layer] for layer in layers]
+    return [experts_of(rows, group["top_k"], layers, theirs, machine) for rows in ROWS]
 
 
-def experts_of(rows: int, chosen: int, layers: list[tuple[Packed, Packed]], theirs: list[list]) -> Timed:
+def copies_of(layer: tuple[Packed, ...]) -> int:
+    return max(2, -(-TOGETHER // sum(map(size, layer))))
+
+
+def experts_of(rows: int, chosen: int, layers: list[tuple[Packed, Packed]], theirs: list[list], machine: Machine) -> Timed:
     gate_up, down = layers[0]
     count, hidden, width = len(gate_up.codes), gate_up.inputs, down.inputs
     x, weight = torch.randn(rows, hidden), torch.rand(rows, chosen)
-    indices = [torch.stack([torch.randperm(count)[:chosen] for _ in range(rows)]) for _ in range(16)]
+    indices = [torch.stack([torch.randperm(count)[:chosen] for _ in range(rows)]) for _ in range(7 * len(layers))]
     busy = sum(len(index.unique()) for index in indices) / len(indices) / count
+    half = weight.bfloat16()
+
+    def layer(call: int) -> int:
+        return call % len(layers)
+
     contenders: Contenders = {
-        "int8": (lambda n: cpu.experts(x, indices[n], weight, *layers[n % 2]), 16),
-        "float": (lambda n: cpu.experts(x, indices[n], weight, *layers[n % 2], activations="float"), 16),
-        "reference": (lambda n: reference.experts(x, indices[n], weight, *layers[n % 2]), 2),
-        "torch": (lambda n: torch_experts(x.bfloat16(), indices[n], weight.bfloat16(), *theirs), 16),
+        "int8": (lambda n: cpu.experts(x, indices[n], weight, *layers[layer(n)]), len(indices)),
+        "float": (lambda n: cpu.experts(x, indices[n], weight, *layers[layer(n)], activations="float"), len(indices)),
+        "reference": (lambda n: reference.experts(x, indices[n], weight, *layers[layer(n)]), 2),
+        "torch": (lambda n: torch_experts(x.bfloat16(), indices[n], half, *theirs[layer(n)]), len(indices)),
     }
     read = round(busy * (size(gate_up) + size(down)))
-    return row_of(f"{count} experts", rows, rows * chosen * 3 * hidden * width, read, contenders)
+    return row_of(f"{count} experts", rows, rows * chosen * 3 * hidden * width, read, contenders, machine)
 
 
-def ratios(rows: list[Timed], machine: dict[str, float]) -> dict[str, float]:
+def llama(folder: Path) -> dict[str, float]:
+    """How many times as long llama.cpp takes for the products of a layer: with one token, and with 512."""
+    with tempfile.TemporaryDirectory() as scratch:
+        program = Path(scratch) / "layer"
+        source, libraries = Path(__file__).with_name("int4_llama.cpp"), [f"-lggml{part}" for part in ("", "-base", "-cpu")]
+        at = [f"-I{folder / 'include'}", f"-L{folder / 'lib'}", f"-Wl,-rpath,{folder / 'lib'}"]
+        command = [*(build.compiler() or ["c++"]), "-std=c++17", "-O2", str(source), "-o", str(program), *at, *libraries]
+        subprocess.run(command, check=True)
+        layers = [layer() for _ in range(copies_of(layer()))]
+        found = {}
+        for name, tokens, count in (("decode", 1, len(layers)), ("prefill", 512, 1)):
+            theirs, layouts = llama_layer(program, count, tokens)
+            ours = best(of_layers(layers[:count], tokens), 7 * count if tokens == 1 else 1, seconds=2)
+            facts = {f"{name}_llama_cpp": shown(theirs), f"{name}_ours": shown(ours), "layouts": layouts}
+            print(json.dumps(facts), file=sys.stderr, flush=True)
+            found[f"vs_llama_cpp_layer_{name}"] = theirs / ours
+    return found
+
+
+def llama_layer(program: Path, layers: int, tokens: int) -> tuple[float, str]:
+    """Seconds of a layer by llama.cpp in its fastest layout that works, and which layouts those are."""
+    group, kv = MODEL.expert_groups["text"], MODEL.num_key_value_heads * MODEL.head_dim
+    sizes = [torch.get_num_threads(), layers, tokens, MODEL.hidden_size, kv, group["experts"], group["top_k"], group["width"]]
+    command = [str(program), *map(str, sizes), str(MODEL.shared_expert_width)]
+    runs = [subprocess.run([*command, *without], capture_output=True, text=True) for without in ([], ["AMX"])]
+    return min(
+        (float(seconds), " ".join(names)) for run in runs if not run.returncode for seconds, *names in [run.stdout.split()]
+    )
+
+
+def layer() -> tuple[Packed, ...]:
+    """One layer's matrices: attention's, the shared expert's, the routed experts'."""
+    group, hidden, shared = MODEL.expert_groups["text"], MODEL.hidden_size, MODEL.shared_expert_width
+    projected = (MODEL.num_attention_heads + 2 * MODEL.num_key_value_heads) * MODEL.head_dim
+    linear = [random(shape) for shape in ([projected, hidden], [hidden, hidden], [2 * shared, hidden], [hidden, shared])]
+    experts, width = group["experts"], group["width"]
+    return (*linear, random([experts, 2 * width, hidden]), random([experts, hidden, width]))
+
+
+def of_layers(layers: list[tuple[Packed, ...]], tokens: int) -> Callable[[int], Tensor]:
+    """The n-th call multiplies by all matrices of a layer."""
+    group = MODEL.expert_groups["text"]
+    x, weight = torch.randn(tokens, MODEL.hidden_size), torch.rand(tokens, group["top_k"])
+    chosen = [torch.stack([torch.randperm(group["experts"])[: group["top_k"]] for _ in range(tokens)]) for _ in range(7)]
+
+    def run(call: int) -> Tensor:
+        project, out, gate_up, down, *experts = layers[call % len(layers)]
+        cpu.linear(x, project), cpu.linear(x, out)
+        gate, up = cpu.linear(x, gate_up).chunk(2, dim=-1)
+        return cpu.linear(F.silu(gate) * up, down) + cpu.experts(x, chosen[call % 7], weight, *experts)
+
+    return run
+
+
+def ratios(rows: list[Timed], vnni: bool) -> dict[str, float]:
     """Geometric means over the kinds, and those of the experts alone."""
-    threads = torch.get_num_threads()
-    read, peak = machine[f"read_gb_s_{threads}"], machine[f"byte_products_g_s_{threads}"]
+    peak = "vnni_share_512_rows" if vnni else "byte_products_share_512_rows"
     found = {}
     for suffix, chosen in (("", rows), ("_experts", [row for row in rows if "experts" in row["kind"]])):
 
@@ -206,14 +292,14 @@ def ratios(rows: list[Timed], machine: dict[str, float]) -> dict[str, float]:
             return row["torch"] / row["int8"]
 
         found |= {
-            f"bandwidth_share_1_row{suffix}": mean(1, lambda row: row["gb_s"] / read),
+            f"bandwidth_share_1_row{suffix}": mean(1, lambda row: row["share"]),
+            f"{peak}{suffix}": mean(512, lambda row: row["share"]),
             f"vs_torch_int4_1_row{suffix}": mean(1, faster),
             f"vs_torch_int4_64_rows{suffix}": mean(64, faster),
             f"vs_torch_int4_512_rows{suffix}": mean(512, faster),
             f"vs_reference_1_row{suffix}": mean(1, lambda row: row["reference"] / row["int8"]),
             f"vs_reference_512_rows{suffix}": mean(512, lambda row: row["reference"] / row["int8"]),
             f"int8_vs_float_512_rows{suffix}": mean(512, lambda row: row["float"] / row["int8"]),
-            f"int8_peak_share_512_rows{suffix}": mean(512, lambda row: row["products_g_s"] / peak),
         }
     return found
 
@@ -225,23 +311,29 @@ def shown(value: Any) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--llama", type=Path, help="folder with ggml's include and lib")
     given = parser.parse_args()
     assert cpu.library() is not None, "there is no library to measure"
     torch.manual_seed(0)
-    started, machine = time.perf_counter(), limits()
-    print(json.dumps({key: shown(value) for key, value in machine.items()}), file=sys.stderr, flush=True)
+    started, machine = time.perf_counter(), Machine()
     with torch.inference_mode():
-        rows = [*linear(MODEL.hidden_size, MODEL.hidden_size), *linear(MODEL.hidden_size, MODEL.intermediate_size), *experts()]
-    machine = {name: max(value, machine[name]) for name, value in limits().items()}  # other work may slow one of both down
+        rows = [
+            *linear(MODEL.hidden_size, MODEL.hidden_size, machine),
+            *linear(MODEL.hidden_size, MODEL.intermediate_size, machine),
+            *experts(machine),
+        ]
+        compared = llama(given.llama) if given.llama else {}
     facts = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
+        "kernels": cpu.kernels(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
     }
-    result: dict[str, Any] = {"ratios": ratios(rows, machine), "limits": machine, "rows": rows, "facts": facts}
-    for part in ("ratios", "limits", "facts"):
+    found = ratios(rows, bool(machine.code.has_vnni())) | compared
+    result: dict[str, Any] = {"ratios": found, "limits": machine.facts(), "rows": rows, "facts": facts}
+    for part in ("ratios", "facts"):
         result[part] = {key: shown(value) for key, value in result[part].items()}
     result["rows"] = [{key: shown(value) for key, value in row.items()} for row in rows]
     result["seconds"] = round(time.perf_counter() - started)

@@ -34,10 +34,12 @@ ROWS = (0, 1, 2, 3, 5, 8, 130, 513)
 activations_case = pytest.mark.parametrize("kind", OFF)
 
 
-@pytest.fixture(autouse=True)
-def _library():
-    if cpu.library() is None:
-        pytest.skip("the kernels are not compiled, or not for this processor")
+@pytest.fixture(autouse=True, params=cpu.KERNELS)
+def _kernels(request):
+    if not cpu.choose(request.param):
+        pytest.skip(f"the kernels are not compiled, or this processor has no {request.param}")
+    yield
+    cpu.choose()
 
 
 @pytest.fixture

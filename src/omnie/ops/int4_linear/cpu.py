@@ -9,8 +9,9 @@ for any inputs; for normally distributed ones the relative RMS error of y is abo
 about 1.2 %). With `activations="float"` nothing is quantised, and y is that of `reference` but for the order of its sums. A row
 with an activation that is not finite becomes not a number; a chunk whose largest is below 2^-100 counts as zeros.
 
-float32 and bfloat16 as they are; other types, devices and inputs that take gradients get `reference`. So does everything where
-there is no library (no compiler at installation, or a processor without AVX2 and FMA): a warning says so once.
+The processor decides at run time which kernels serve: those for AVX-512 with VNNI, else those for AVX2 (`choose`). float32 and
+bfloat16 as they are; other types, devices and inputs that take gradients get `reference`. So does everything where there is no
+library (no compiler at installation, or a processor without AVX2 and FMA): a warning says so once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from omnie.ops.int4_linear.packing import Packed
 
 Activations = Literal["int8", "float"]
 ACTIVATIONS = ("int8", "float")
+KERNELS = ("avx512-vnni", "avx2")
+"""What the library has kernels for, best first."""
 BOUND = 32**0.5 / 254
 """Of int8 activations: a product's largest error over |w_o| |x|."""
 
@@ -75,6 +78,26 @@ def experts(
     return run(x_TD, index_TK, weight_TK, *gate_up_EID, *down_EDI, activations == "int8")
 
 
+def choose(name: str = "") -> bool:
+    """Takes other kernels than the best ones from now on, for tests and comparisons.
+
+    Args:
+        name: One of `KERNELS`, or "" for the best that this processor has.
+
+    Returns:
+        Whether this processor has them; else nothing has changed.
+    """
+    assert name in ("", *KERNELS), f"kernels {name}"
+    found = library()
+    return found is not None and bool(found.omnie_int4_choose(name.encode()))
+
+
+def kernels() -> str | None:
+    """Which kernels serve, or None where plain torch does."""
+    found = library()
+    return found.omnie_int4_kernels().decode() if found else None
+
+
 def _takes_gradient(*inputs: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
 
@@ -95,18 +118,15 @@ def _linear(
         return reference.linear(x, weight, bias)
     outputs = scale.shape[-2]
     _agree(x.shape[-1] == inputs and (bias is None or bias.shape == (outputs,)), "inputs, matrix and bias")
-    rows = x.reshape(-1, inputs)
-    rows = rows if rows.stride(-1) == 1 or inputs == 1 else rows.contiguous()
+    rows = x if x.dim() == 2 else x.reshape(-1, inputs)
+    if rows.stride(1) != 1 and inputs != 1:
+        rows = rows.contiguous()
     y = x.new_empty(*x.shape[:-1], outputs)
     bias = None if bias is None else bias.float().contiguous()
-    matrix = _Matrix.of(weight)
-    half, threads = x.dtype == torch.bfloat16, torch.get_num_threads()
     at = None if bias is None else bias.data_ptr()
-    _check(
-        library.omnie_int4_linear(
-            rows.data_ptr(), half, len(rows), rows.stride(0), ctypes.byref(matrix), at, y.data_ptr(), integer, threads
-        )
-    )
+    half, (count, _), stride, threads = x.dtype == torch.bfloat16, rows.shape, rows.stride(0), torch.get_num_threads()
+    matrix = ctypes.byref(_Matrix.of(weight))
+    _check(library.omnie_int4_linear(rows.data_ptr(), half, count, stride, matrix, at, y.data_ptr(), integer, threads))
     return y
 
 
@@ -185,9 +205,9 @@ class _Matrix(ctypes.Structure):
 
     @classmethod
     def of(cls, weight: Packed) -> _Matrix:
-        assert all(part.is_contiguous() for part in weight[:3]), "parts of packed matrices have no gaps"
-        codes, scale, block = (part.data_ptr() for part in weight[:3])
-        return cls(codes, scale, block, weight.scale.shape[-2], weight.inputs, weight.group)
+        codes, scale, block, inputs, group = weight
+        assert codes.is_contiguous() and scale.is_contiguous() and block.is_contiguous(), "packed matrices have no gaps"
+        return cls(codes.data_ptr(), scale.data_ptr(), block.data_ptr(), scale.shape[-2], inputs, group)
 
 
 def _agree(right: bool, what: str) -> None:
@@ -230,7 +250,9 @@ def _load() -> ctypes.CDLL:
     version = found.omnie_int4_version() if hasattr(found, "omnie_int4_version") else None
     if version != build.VERSION:
         raise OSError(f"the compiled library is of version {version}, not {build.VERSION}; {hint}")
-    if not found.omnie_int4_usable():
+    found.omnie_int4_kernels.restype = ctypes.c_char_p
+    found.omnie_int4_choose.argtypes = [ctypes.c_char_p]
+    if found.omnie_int4_kernels() is None:
         raise OSError("this processor has no AVX2 and FMA")
     pointer, size, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     rows: list[Any] = [pointer, flag, size, size]

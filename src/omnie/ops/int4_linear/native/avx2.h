@@ -21,10 +21,18 @@
 #include "kernels.h"
 
 #define AVX2 __attribute__((target("avx2,fma")))
-#define UNROLL _Pragma("GCC unroll 8")
 #define AVX2_INLINE inline __attribute__((target("avx2,fma"), always_inline))
 
 namespace omnie::avx2 {
+
+// 64 activations of a row. q: inputs 0, 2, ... 30, then 32, 34, ... 62, then the odd ones alike. less: of each chunk -8 times
+// the sum of its bytes 0 and 1 (mod 4), then of its bytes 2 and 3, then six zeros. scale: a / 256, four times a chunk.
+struct alignas(64) Pair {
+    int8_t q[64];
+    int16_t less[16];
+    float scale[8];
+};
+static_assert(2 * sizeof(Pair) == ROW_BYTES);
 
 constexpr int WIDE = 16, DEEP = 32, DEEP_FLOAT = 8, AHEAD = 2048;  // a panel's outputs and chunks; bytes to prefetch ahead
 
@@ -80,12 +88,11 @@ AVX2_INLINE void quantise_chunk(const float *x, Pair &pair, int half) {
     _mm_storeu_ps(pair.scale + 4 * half, _mm_set1_ps(!finite ? __builtin_nanf("") : tiny ? 0 : peak / (127 * 256)));
 }
 
-AVX2 inline void quantise(const float *x, int64_t inputs, Pair *to) {
-    for (int64_t begin = 0; begin < (inputs + 63) / 64 * 64; begin += 32) {
+AVX2 inline void quantise(const float *x, int64_t begin, int64_t count, void *row) {
+    for (int64_t i = 0; i < count; i += 32) {
         float rest[32] = {};
-        const int64_t left = inputs - begin;
-        if (left > 0 && left < 32) memcpy(rest, x + begin, size_t(left) * sizeof(float));
-        quantise_chunk(left < 32 ? rest : x + begin, to[begin / 64], int(begin / 32 % 2));
+        if (count - i < 32) memcpy(rest, x + i, size_t(count - i) * sizeof(float));
+        quantise_chunk(count - i < 32 ? rest : x + i, ((Pair *)row)[(begin + i) / 64], int((begin + i) / 32 % 2));
     }
 }
 

@@ -1,4 +1,4 @@
-// Panels of 16 outputs for AVX2, and the list of this processor's kernels; avx2.h tells formula and layout.
+// Panels of 16 outputs for AVX2, and the list of its kernels; avx2.h tells formula and layout.
 
 #pragma once
 #include "avx2.h"
@@ -54,11 +54,11 @@ AVX2_INLINE void lay_scales(const Row *row, const Shape &shape, int64_t first, i
     }
 }
 
-AVX2_INLINE void multiply_blocks(const Row *row, int count, float *out) {
+AVX2_INLINE void multiply_blocks(const Row *row, int count, float *out, int stride) {
     float block[WIDE];
     for (int o = 0; o < WIDE; o++) block[o] = row[o].block;
     const __m256 low = _mm256_loadu_ps(block), high = _mm256_loadu_ps(block + 8);
-    for (int n = 0; n < count; n++, out += WIDE) {
+    for (int n = 0; n < count; n++, out += stride) {
         _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_loadu_ps(out), low));
         _mm256_storeu_ps(out + 8, _mm256_mul_ps(_mm256_loadu_ps(out + 8), high));
     }
@@ -68,9 +68,9 @@ using Codes = uint8_t[8][2][32];  // of a chunk: 8 steps of 4 inputs for 16 outp
 
 // out[n * 16 + o] += ... over the pairs of chunks of a panel; sums of N rows by 16 outputs stay in registers.
 template <int N>
-AVX2 void tile(const Codes *codes, const int32_t (*scale)[WIDE], const Pair *const *x, int64_t pairs, float *out) {
+AVX2 void tile(const Codes *codes, const int32_t (*scale)[WIDE], const Pair *const *x, int64_t pairs, float *out, int stride) {
     __m256 acc[N][2];
-    UNROLL for (int n = 0; n < N; n++) UNROLL for (int v = 0; v < 2; v++) acc[n][v] = _mm256_loadu_ps(out + n * WIDE + 8 * v);
+    UNROLL for (int n = 0; n < N; n++) UNROLL for (int v = 0; v < 2; v++) acc[n][v] = _mm256_loadu_ps(out + n * stride + 8 * v);
     for (int64_t p = 0; p < pairs; p++)
         UNROLL for (int half = 0; half < 2; half++) {
             __m256i s[N][2];
@@ -93,7 +93,7 @@ AVX2 void tile(const Codes *codes, const int32_t (*scale)[WIDE], const Pair *con
             }
         }
     for (int n = 0; n < N; n++)
-        for (int v = 0; v < 2; v++) _mm256_storeu_ps(out + n * WIDE + 8 * v, acc[n][v]);
+        for (int v = 0; v < 2; v++) _mm256_storeu_ps(out + n * stride + 8 * v, acc[n][v]);
 }
 
 // Asks for that part of the next panel's codes which is as large as one chunk of this one's.
@@ -103,12 +103,12 @@ AVX2_INLINE void ask(const Row *row, int64_t chunk, const Shape &shape) {
     _mm_prefetch((const char *)row[0].scale + WIDE * (shape.groups() + (chunk >> shape.kind)), _MM_HINT_T0);
 }
 
-AVX2 inline void panel(const Row *row, const void *const *rows, int count, const Shape &shape, float *out) {
+AVX2 inline void panel(const Row *row, const void *const *rows, int count, const Shape &shape, float *out, int stride) {
     alignas(64) Codes codes[DEEP];
     alignas(64) int32_t scale[DEEP][WIDE];
     const __m256i low = _mm256_set1_epi8(15);
     const int64_t all = (shape.inputs + 31) / 32;
-    memset(out, 0, size_t(count) * WIDE * sizeof(float));
+    for (int n = 0; n < count; n++) memset(out + n * stride, 0, WIDE * sizeof(float));
     for (int64_t first = 0; first < all; first += DEEP) {
         const int64_t chunks = std::min<int64_t>(DEEP, all - first);
         lay_scales(row, shape, first, chunks, scale);
@@ -129,19 +129,19 @@ AVX2 inline void panel(const Row *row, const void *const *rows, int count, const
             height = std::min(4, count - n);
             for (int r = 0; r < height; r++) x[r] = (const Pair *)rows[n + r] + first / 2;
             const auto run = height == 4 ? tile<4> : height == 3 ? tile<3> : height == 2 ? tile<2> : tile<1>;
-            run(codes, scale, x, (chunks + 1) / 2, out + n * WIDE);
+            run(codes, scale, x, (chunks + 1) / 2, out + n * stride, stride);
         }
     }
-    multiply_blocks(row, count, out);
+    multiply_blocks(row, count, out, stride);
 }
 
 template <int N>
-AVX2 void tile_float(const float *weight, const void *const *rows, int64_t first, int64_t inputs, float *out) {
+AVX2 void tile_float(const float *weight, const void *const *rows, int64_t first, int64_t inputs, float *out, int stride) {
     __m256 acc[N][2];
     UNROLL
     for (int n = 0; n < N; n++)
         UNROLL
-        for (int v = 0; v < 2; v++) acc[n][v] = _mm256_loadu_ps(out + n * WIDE + 8 * v);
+        for (int v = 0; v < 2; v++) acc[n][v] = _mm256_loadu_ps(out + n * stride + 8 * v);
     for (int64_t i = 0; i < inputs; i++) {
         const __m256 w0 = _mm256_load_ps(weight + i * WIDE), w1 = _mm256_load_ps(weight + i * WIDE + 8);
         UNROLL
@@ -154,14 +154,14 @@ AVX2 void tile_float(const float *weight, const void *const *rows, int64_t first
     UNROLL
     for (int n = 0; n < N; n++)
         UNROLL
-        for (int v = 0; v < 2; v++) _mm256_storeu_ps(out + n * WIDE + 8 * v, acc[n][v]);
+        for (int v = 0; v < 2; v++) _mm256_storeu_ps(out + n * stride + 8 * v, acc[n][v]);
 }
 
-AVX2 inline void panel_float(const Row *row, const void *const *rows, int count, const Shape &shape, float *out) {
+AVX2 inline void panel_float(const Row *row, const void *const *rows, int count, const Shape &shape, float *out, int stride) {
     alignas(64) float weight[DEEP_FLOAT * 32 * WIDE];
     alignas(64) int32_t scale[DEEP_FLOAT][WIDE];
     const int64_t all = (shape.inputs + 31) / 32;
-    memset(out, 0, size_t(count) * WIDE * sizeof(float));
+    for (int n = 0; n < count; n++) memset(out + n * stride, 0, WIDE * sizeof(float));
     for (int64_t first = 0; first < all; first += DEEP_FLOAT) {
         const int64_t chunks = std::min<int64_t>(DEEP_FLOAT, all - first);
         const int64_t inputs = std::min(32 * chunks, shape.inputs - 32 * first);
@@ -180,11 +180,11 @@ AVX2 inline void panel_float(const Row *row, const void *const *rows, int count,
             }
         }
         int n = 0;
-        for (; n + 6 <= count; n += 6) tile_float<6>(weight, rows + n, 32 * first, inputs, out + n * WIDE);
-        for (; n + 2 <= count; n += 2) tile_float<2>(weight, rows + n, 32 * first, inputs, out + n * WIDE);
-        if (n < count) tile_float<1>(weight, rows + n, 32 * first, inputs, out + n * WIDE);
+        for (; n + 6 <= count; n += 6) tile_float<6>(weight, rows + n, 32 * first, inputs, out + n * stride, stride);
+        for (; n + 2 <= count; n += 2) tile_float<2>(weight, rows + n, 32 * first, inputs, out + n * stride, stride);
+        if (n < count) tile_float<1>(weight, rows + n, 32 * first, inputs, out + n * stride, stride);
     }
-    multiply_blocks(row, count, out);
+    multiply_blocks(row, count, out, stride);
 }
 
 // Outputs in fours where rows are short, in twos where memory would not keep up with four places at once.
@@ -238,9 +238,12 @@ AVX2 inline void swiglu(float *gate, const float *up, float weight, int64_t coun
     memcpy(gate + i, g, size_t(count - i) * sizeof(float));
 }
 
-constexpr Kernels KERNELS[2] = {
-    {false, dot_float, panel_float, quantise, swiglu},
-    {true, dot, panel, quantise, swiglu},
+inline bool usable() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+constexpr Set SET = {
+    "avx2",
+    usable,
+    {{false, WIDE, 2, dot_float, panel_float, quantise, swiglu}, {true, WIDE, 2, dot, panel, quantise, swiglu}},
 };
 
 }  // namespace omnie::avx2

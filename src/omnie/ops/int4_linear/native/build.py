@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SOURCE = HERE / "int4.cpp"
 LIBRARY = HERE / "libint4.so"
-VERSION = 1
+VERSION = 2
 """Of the interface: that of `omnie_int4_version` in `int4.cpp`. A library that states another one is not used."""
 OPTIONS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread")
 COMPILERS = ("c++", "g++", "clang++")

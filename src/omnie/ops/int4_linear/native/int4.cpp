@@ -8,6 +8,7 @@
 // the second a range of outputs of all experts, one after the other.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -17,23 +18,35 @@
 #include "pool.h"
 #if defined(__x86_64__)
 #include "avx2_panel.h"
+#include "avx512_panel.h"
 #else
 #include "kernels.h"
 #endif
 
 namespace omnie {
 
-constexpr int FEW = 2, ROWS = 128, TOKENS = 512;  // rows that `dot` serves; rows of a panel's task; tokens of a pass of experts
-constexpr int RANGE = 64, WIDTH = 16, SUM = 32;  // outputs of a task, of a panel, of a task that sums over experts
+constexpr int ROWS = 256, TOKENS = 512;          // rows of a task; tokens of a pass of experts
+constexpr int RANGE = 64, SUM = 32;               // outputs of a task, of a task that sums over experts
 constexpr int64_t WORTH = 1 << 18;                // bytes (times rows) from which on a second thread is worth waking
 
-// This processor's kernels, or none. AVX-512 VNNI would be asked for here, before AVX2.
-const Kernels *kernels() {
+// Best first.
 #if defined(__x86_64__)
-    static const bool usable = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (usable) return avx2::KERNELS;
+constexpr const Set *SETS[] = {&avx512::SET, &avx2::SET, nullptr};
+#else
+constexpr const Set *SETS[] = {nullptr};
 #endif
+
+// The set named, or the best one for "", if this processor has it.
+const Set *find(const char *name) {
+    for (const Set *const *set = SETS; *set; set++)
+        if ((!*name || !strcmp((*set)->name, name)) && (*set)->usable()) return *set;
     return nullptr;
+}
+
+// The set in use.
+std::atomic<const Set *> &current() {
+    static std::atomic<const Set *> set{find("")};
+    return set;
 }
 
 float widen(uint16_t half) {
@@ -65,54 +78,65 @@ struct Stored {
 
     explicit Stored(const Matrix &matrix) : m(matrix) {}
 
-    Row row(int64_t expert, int64_t output) const {
-        const int64_t at = expert * m.outputs + output;
-        const float *block = m.block + expert * blocks + uint32_t(output) / uint32_t(share);
-        return {m.codes + at * shape.bytes(), m.scale + at * shape.groups(), *block};
+    // Rows of `count` outputs from `output` on; of `room`, those that are left over repeat the last one.
+    void rows(int64_t expert, int64_t output, int count, int room, Row *to) const {
+        const int64_t first = expert * m.outputs + output, bytes = shape.bytes(), groups = shape.groups();
+        const float *block = m.block + expert * blocks + output / share;
+        int64_t left = share - output % share;
+        for (int r = 0; r < count; r++, left--) {
+            if (!left) block++, left = share;
+            to[r] = {m.codes + (first + r) * bytes, m.scale + (first + r) * groups, *block};
+        }
+        for (int r = count; r < room; r++) to[r] = to[count - 1];
     }
 };
 
-// out[n * stride + o - begin]: outputs begin to end for `count` rows.
+// out[n * stride + o - begin]: outputs begin to end for `count` rows, at most ROWS.
 void product(const Kernels &k, const Stored &w, int64_t expert, int64_t begin, int64_t end, const void *const *rows, int count,
              float *out, int stride) {
-    float found[ROWS * WIDTH];
-    for (int64_t o = begin; o < end; o += WIDTH) {
-        Row row[WIDTH];
-        const int wide = int(std::min<int64_t>(WIDTH, end - o));
-        for (int r = 0; r < WIDTH; r++) row[r] = w.row(expert, o + std::min(r, wide - 1));
-        if (count <= FEW) {
+    float found[ROWS * WIDEST];
+    for (int64_t o = begin; o < end; o += k.width) {
+        Row row[WIDEST];
+        const int wide = int(std::min<int64_t>(k.width, end - o));
+        w.rows(expert, o, wide, k.width, row);
+        if (count <= k.few) {
             k.dot(row, wide, rows, count, w.shape, out + o - begin, stride);
             continue;
         }
-        for (int from = 0; from < count; from += ROWS) {
-            const int height = std::min(ROWS, count - from);
-            k.panel(row, rows + from, height, w.shape, found);
-            for (int n = 0; n < height; n++)
-                memcpy(out + (from + n) * stride + o - begin, found + n * WIDTH, size_t(wide) * sizeof(float));
+        if (wide == k.width) {
+            k.panel(row, rows, count, w.shape, out + o - begin, stride);
+            continue;
         }
+        k.panel(row, rows, count, w.shape, found, k.width);
+        for (int n = 0; n < count; n++) memcpy(out + n * stride + o - begin, found + n * k.width, size_t(wide) * sizeof(float));
     }
 }
 
 // Rows of activations as the kernels want them; `x` where they may stay as they are.
 struct Activations {
+    struct alignas(64) Line { char bytes[64]; };
+
     const Kernels &k;
-    int64_t inputs, pairs = (inputs + 63) / 64;
-    std::unique_ptr<Pair[]> quantised;
+    int64_t inputs, lines = (inputs + 127) / 128 * (ROW_BYTES / 64);
+    std::unique_ptr<Line[]> quantised;
     std::unique_ptr<float[]> wide;
-    std::vector<const void *> row;
+    std::vector<void *> row;
 
     Activations(const Kernels &kernels, int64_t rows, int64_t width, const float *x = nullptr, int64_t stride = 0)
         : k(kernels), inputs(width), row(size_t(rows)) {
-        if (k.integer) quantised.reset(new Pair[size_t(rows * pairs)]);
+        if (k.integer) quantised.reset(new Line[size_t(rows * lines)]);
         else if (!x) wide.reset(new float[size_t(rows * inputs)]);
         for (int64_t r = 0; r < rows; r++)
-            if (k.integer) row[size_t(r)] = quantised.get() + r * pairs;
-            else row[size_t(r)] = x ? x + r * stride : wide.get() + r * inputs;
+            if (k.integer) row[size_t(r)] = quantised.get() + r * lines;
+            else row[size_t(r)] = x ? (void *)(x + r * stride) : wide.get() + r * inputs;
+        // Kernels take 128 inputs at a time: what lies behind the last ones counts as zeros.
+        for (int64_t r = 1; k.integer && inputs && r <= rows; r++)
+            memset(quantised.get() + r * lines - ROW_BYTES / 64, 0, ROW_BYTES);
     }
 
     // Inputs `begin` (a multiple of 64) to begin + count of a row.
     void set(int64_t r, int64_t begin, const float *x, int64_t count) {
-        if (k.integer) k.quantise(x, count, quantised.get() + r * pairs + begin / 64);
+        if (k.integer) k.quantise(x, begin, count, row[size_t(r)]);
         else if (wide) memcpy(wide.get() + r * inputs + begin, x, size_t(count) * sizeof(float));
     }
 
@@ -148,7 +172,7 @@ int tasks(int64_t count, int64_t size) { return int((count + size - 1) / size); 
 void linear(const Kernels &k, const Rows &x, int64_t rows, const Matrix &matrix, const float *bias, void *y, int threads) {
     const Stored w(matrix);
     Activations in(k, rows, matrix.inputs, x.floats(), x.stride);
-    const int range = matrix.outputs < 16 * RANGE ? WIDTH : RANGE, ranges = tasks(matrix.outputs, range);
+    const int range = matrix.outputs < 16 * RANGE ? k.width : RANGE, ranges = tasks(matrix.outputs, range);
     auto take = [&](int t) { x.give(in, 8 * t, std::min<int64_t>(8, rows - 8 * t)); };
     auto multiply = [&](int t) {
         float found[ROWS * RANGE];
@@ -235,16 +259,25 @@ enum Outcome { DONE, NO_KERNELS, NO_SUCH_EXPERT, NO_MEMORY };
 extern "C" {
 
 // Goes up when anything below, or the format, changes.
-int omnie_int4_version() { return 1; }
+int omnie_int4_version() { return 2; }
 
-int omnie_int4_usable() { return kernels() != nullptr; }
+// The name of the kernels in use, or null where this processor has none.
+const char *omnie_int4_kernels() { return current() ? current().load()->name : nullptr; }
+
+// Takes the kernels named from the next call on, the best ones for ""; 0 where this processor has no such.
+int omnie_int4_choose(const char *name) {
+    const Set *set = find(name);
+    if (set) current() = set;
+    return set != nullptr;
+}
 
 // x [rows, inputs], `stride` elements apart; bias [outputs], float32, or null; y [rows, outputs] without gaps. `half`: x and y
 // are bfloat16. `integer`: activations as int8.
 int omnie_int4_linear(const void *x, int half, int64_t rows, int64_t stride, const Matrix *matrix, const float *bias, void *y,
                       int integer, int threads) try {
-    if (!kernels()) return NO_KERNELS;
-    linear(kernels()[integer], {x, bool(half), stride}, rows, *matrix, bias, y, threads);
+    const Set *set = current();
+    if (!set) return NO_KERNELS;
+    linear(set->kernels[integer], {x, bool(half), stride}, rows, *matrix, bias, y, threads);
     return DONE;
 } catch (const std::bad_alloc &) {
     return NO_MEMORY;
@@ -254,14 +287,15 @@ int omnie_int4_linear(const void *x, int half, int64_t rows, int64_t stride, con
 int omnie_int4_experts(const void *x, int half, int64_t rows, int64_t stride, int64_t chosen, const int64_t *index,
                        const float *weight, int64_t count, const Matrix *gate_up, const Matrix *down, void *y, int integer,
                        int threads) try {
-    if (!kernels()) return NO_KERNELS;
+    const Set *set = current();
+    if (!set) return NO_KERNELS;
     for (int64_t i = 0; i < rows * chosen; i++)
         if (index[i] < 0 || index[i] >= count) return NO_SUCH_EXPERT;
     const int64_t size = half ? 2 : 4;
     for (int64_t from = 0; from < rows; from += TOKENS) {
         const Rows part{(const char *)x + from * stride * size, bool(half), stride};
         void *to = (char *)y + from * down->outputs * size;
-        experts(kernels()[integer], part, std::min<int64_t>(TOKENS, rows - from), chosen, index + from * chosen,
+        experts(set->kernels[integer], part, std::min<int64_t>(TOKENS, rows - from), chosen, index + from * chosen,
                 weight + from * chosen, count, *gate_up, *down, to, threads);
     }
     return DONE;

@@ -3,15 +3,12 @@
 #pragma once
 #include <cstdint>
 
+#define UNROLL _Pragma("GCC unroll 16")
+
 namespace omnie {
 
-// 64 activations of a row. q: inputs 0, 2, ... 30, then 32, 34, ... 62, then the odd ones alike. less: of each chunk -8 times
-// the sum of its bytes 0 and 1 (mod 4), then of its bytes 2 and 3, then six zeros. scale: a / 256, four times a chunk.
-struct alignas(64) Pair {
-    int8_t q[64];
-    int16_t less[16];
-    float scale[8];
-};
+constexpr int WIDEST = 32;      // outputs of a panel, at most
+constexpr int ROW_BYTES = 256;  // of 128 activations as int8
 
 // One output's row of the matrix, as it is stored.
 struct Row {
@@ -28,16 +25,26 @@ struct Shape {
     int64_t groups() const { return (inputs + (32 << kind) - 1) >> (5 + kind); }
 };
 
-// Rows of activations are `Pair` [ceil(inputs / 64)] or float [inputs], as the kernel wants them.
+// Rows of activations are float [inputs], or int8 as `quantise` of the same kernels lays them out, ROW_BYTES for 128.
 struct Kernels {
     bool integer;
+    int width;  // outputs of a panel
+    int few;    // rows up to which `dot` is the faster one
     // out[n * stride + o]: outputs for `count` rows of activations.
     void (*dot)(const Row *row, int outputs, const void *const *rows, int count, const Shape &shape, float *out, int stride);
-    // out[n * 16 + o]: 16 outputs for `count` rows.
-    void (*panel)(const Row *row, const void *const *rows, int count, const Shape &shape, float *out);
-    void (*quantise)(const float *x, int64_t inputs, Pair *to);
+    // out[n * stride + o]: `width` outputs for `count` rows.
+    void (*panel)(const Row *row, const void *const *rows, int count, const Shape &shape, float *out, int stride);
+    // Inputs `begin` (a multiple of 64) to begin + count of a row.
+    void (*quantise)(const float *x, int64_t begin, int64_t count, void *row);
     // gate[i] = silu(gate[i]) * up[i] * weight
     void (*swiglu)(float *gate, const float *up, float weight, int64_t count);
+};
+
+// An instruction set's kernels: with activations in float32, then as int8.
+struct Set {
+    const char *name;
+    bool (*usable)();
+    Kernels kernels[2];
 };
 
 }  // namespace omnie
