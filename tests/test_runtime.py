@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from omnie.engine.request import SamplingOptions
-from omnie.errors import InputError
+from omnie.errors import InputError, OptionError
 from omnie.media import Audio, Image, as_part
 from omnie.messages import Part, user
+from omnie.quantise.convert import quantise
 from omnie.runtime import Clock, Runtime, media_tokens
 
 
@@ -108,3 +109,15 @@ def test_the_clock_laps():
     clock = Clock()
     time.sleep(0.02)
     assert clock.lap() >= 0.02 and clock.lap() < 0.02
+
+
+def test_activations_of_4_bit_products_are_chosen(toy_folder, tmp_path):
+    """And refused, with what would help, where there are no such products, or no such activations."""
+    quantise(toy_folder, tmp_path / "packed")
+    for kind in ("int8", "float"):
+        model = Runtime(tmp_path / "packed", activations=kind).model
+        assert {module.activations for module in model.modules() if hasattr(module, "activations")} == {kind}
+    with pytest.raises(OptionError, match="activations are for 4-bit matrices.*omnie quantize"):
+        Runtime(toy_folder, activations="float")
+    with pytest.raises(OptionError, match="unknown activations.*bf16.*int8"):
+        Runtime(tmp_path / "packed", activations="bf16")

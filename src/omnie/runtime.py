@@ -7,17 +7,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from omnie import checkpoint
 from omnie.engine.engine import Engine
 from omnie.engine.request import GREEDY, Request, SamplingOptions
+from omnie.errors import OptionError
 from omnie.inputs import MODALITIES
 from omnie.messages import Message
 from omnie.ops.flashmask.layers import DynamicAttention
-from omnie.ops.levels import EXACT, Level
+from omnie.ops.levels import EXACT, Level, check_activations
 
 FinishReason = Literal["stop", "length"]
 
@@ -71,11 +72,12 @@ class Runtime:
         reference: A built-in model's name or a model folder; None is the embedded default, `nano`.
         dtype: Weights' torch dtype; None lets the checkpoint choose.
         attention: `exact`, `certified:EPS` or `fast:BUDGET` (`ops/levels.py`); None leaves it to the checkpoint.
+        activations: `int8` or `float`: what a processor multiplies 4-bit matrices with; None is `int8`.
         thinking: Whether a model that can think before it answers does so; None leaves it to its chat template.
 
     Raises:
         CheckpointError: the model cannot be loaded.
-        OptionError: `thinking` is set, and the model has no such switch.
+        OptionError: `thinking` is set, and the model has no such switch; `activations` is set, and it has no 4-bit matrices.
     """
 
     def __init__(
@@ -85,16 +87,27 @@ class Runtime:
         dtype: Any = None,
         thinking: bool | None = None,
         attention: str | None = None,
+        activations: str | None = None,
     ):
         clock = Clock()
         self.model, encoder = checkpoint.load(reference, dtype=dtype)
         self.processor = encoder.with_thinking(thinking)
         self.name = str(reference or checkpoint.DEFAULT)
+        if activations is not None:
+            self._multiply_with(activations)
         self.engine = Engine(self.model, context=self.model.config.max_position_embeddings)
         stored = Level.parse(self.model.config.attention)
         self.attention = stored if attention is None else Level.parse(attention)
         self.dynamic = {self.attention, stored} != {EXACT}
         self._load = clock.lap()
+
+    def _multiply_with(self, activations: str) -> None:
+        from omnie.model.int4 import multiply_with  # most models have no such matrices
+
+        check_activations(activations)
+        if not multiply_with(self.model, cast(Literal["int8", "float"], activations)):
+            hint = "omnie quantize writes a model with 4-bit matrices"
+            raise OptionError("activations are for 4-bit matrices", value=activations, allowed="none", hint=hint)
 
     def answer(self, messages: Sequence[Message], options: SamplingOptions = GREEDY) -> Answer:
         """The whole answer at once; errors as in `stream`."""

@@ -112,6 +112,12 @@ def test_attention_out_of_range_is_one_line_and_status_2(ask, level):
     assert (status, answer) == (2, "") and talk.count("\n") == 1 and "allowed" in talk
 
 
+@pytest.mark.parametrize("activations", ["bf16", "float"], ids=["unknown", "without 4-bit matrices"])
+def test_activations_that_cannot_be_used_are_one_line_and_status_2(ask, activations):
+    status, answer, talk = ask("--activations", activations, "picture.png", "What?")
+    assert (status, answer) == (2, "") and talk.count("\n") == 1 and "allowed" in talk
+
+
 def test_the_order_of_files_is_kept(ask):
     assert ask("picture.png", "table.csv", "What?") != ask("table.csv", "picture.png", "What?")
 

@@ -68,17 +68,27 @@ def ask(
             show_default="the model's",
         ),
     ] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(
+            help="What 4-bit matrices are multiplied with on a processor: int8, or float: more exact and slower.",
+            show_default="int8",
+        ),
+    ] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Ignore the sound tracks of clips.")] = False,
 ) -> None:
     """Answer a question about files."""
     from omnie.cli.ask import run
     from omnie.engine.request import SamplingOptions
-    from omnie.ops.levels import Level
+    from omnie.ops.levels import Level, check_activations
 
     options = SamplingOptions(max_tokens, temperature, top_p, repetition_penalty, seed)
     if attention is not None:
         Level.parse(attention)  # a wrong one fails before torch is imported
-    run(arguments, options, model=model, as_json=json, audio=not no_audio, thinking=thinking, attention=attention)
+    if activations is not None:
+        check_activations(activations)
+    exactness = {"attention": attention, "activations": activations}
+    run(arguments, options, model=model, as_json=json, audio=not no_audio, thinking=thinking, **exactness)
 
 
 @app.command()

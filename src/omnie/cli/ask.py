@@ -30,6 +30,7 @@ def run(
     audio: bool = True,
     thinking: bool | None = None,
     attention: str | None = None,
+    activations: str | None = None,
 ) -> None:
     """Print the answer: as it comes, or as one JSON object.
 
@@ -39,7 +40,7 @@ def run(
     started = time.perf_counter()
     files, question = split(arguments)
     pending = media.start_all([_reference(file) for file in files], audio=audio)
-    runtime = load(model, thinking=thinking, attention=attention)
+    runtime = load(model, thinking=thinking, attention=attention, activations=activations)
     imported = time.perf_counter() - started
     message = compose([item.result() for item in pending], question)
     waited = time.perf_counter() - started - imported

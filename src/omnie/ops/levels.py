@@ -1,4 +1,5 @@
-"""How exact attention has to be: `exact`, `certified:EPS` or `fast:BUDGET`. Free of torch, so that an option fails early."""
+"""How exact attention has to be (`exact`, `certified:EPS` or `fast:BUDGET`), and products with 4-bit matrices. Free of torch,
+so that an option fails early."""
 
 from __future__ import annotations
 
@@ -11,6 +12,16 @@ MEANING = {
     "certified": "an eps above 0 and below 1: the largest share of a row's attention that may be dropped",
     "fast": "a budget above 0, up to 1: the share of tiles that is computed",
 }
+
+ACTIVATIONS = {"int8": "fast; within a stated error", "float": "nothing rounded besides the matrices"}
+"""What a processor multiplies 4-bit matrices with (`ops/int4_linear/cpu.py`)."""
+
+
+def check_activations(name: str) -> None:
+    """Raises `OptionError` unless `name` is one of `ACTIVATIONS`."""
+    if name not in ACTIVATIONS:
+        allowed = "; ".join(f"{kind} ({meaning})" for kind, meaning in ACTIVATIONS.items())
+        raise OptionError("unknown activations", value=name, allowed=allowed)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ The packed format and the products are `ops/int4_linear`; writing such a folder 
 """
 
 from omnie.model.int4.files import load, load_packing
-from omnie.model.int4.modules import Int4Experts, Int4Linear
+from omnie.model.int4.modules import Int4Experts, Int4Linear, multiply_with
 from omnie.model.int4.plan import FLOATS, check, config, install, is_tied, matrices, parts, read, targets
 
 __all__ = [
-    "FLOATS", "Int4Experts", "Int4Linear", "check", "config", "install", "is_tied", "load", "load_packing", "matrices", "parts",
-    "read", "targets",
+    "FLOATS", "Int4Experts", "Int4Linear", "check", "config", "install", "is_tied", "load", "load_packing", "matrices",
+    "multiply_with", "parts", "read", "targets",
 ]  # fmt: skip

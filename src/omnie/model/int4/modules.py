@@ -58,6 +58,14 @@ class _Int4(nn.Module):
         return super()._apply(same_type, recurse)
 
 
+def multiply_with(model: nn.Module, activations: Activations) -> bool:
+    """Sets what a model's 4-bit matrices are multiplied with on a processor; whether it has such matrices."""
+    packed = [module for module in model.modules() if isinstance(module, _Int4)]
+    for module in packed:
+        module.activations = activations
+    return bool(packed)
+
+
 class Int4Linear(_Int4):
     """`nn.Linear` with its matrix in 4 bits; a bias stays as it is."""
 

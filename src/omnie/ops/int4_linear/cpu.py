@@ -28,9 +28,9 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from omnie.ops.int4_linear import reference
 from omnie.ops.int4_linear.native import build
 from omnie.ops.int4_linear.packing import Packed
+from omnie.ops.levels import ACTIVATIONS
 
 Activations = Literal["int8", "float"]
-ACTIVATIONS = ("int8", "float")
 KERNELS = ("avx512-vnni", "avx2")
 """What the library has kernels for, best first."""
 BOUND = 32**0.5 / 254
