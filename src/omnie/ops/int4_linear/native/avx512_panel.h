@@ -1,10 +1,9 @@
-// Panels of 32 outputs for AVX-512, and the list of its kernels; avx512.h tells formula and layout.
+// Panels of 32 outputs for AVX-512; avx512.h tells formula and layout.
 //
 // A panel's codes are laid out for a few chunks at once, 16 outputs a vector, four inputs of each, in the order of `Quad`;
 // then every row of activations runs over them, six at a time, whose sums stay in registers.
 
 #pragma once
-#include "avx2_panel.h"
 #include "avx512.h"
 
 namespace omnie::avx512 {
@@ -151,17 +150,5 @@ inline void dot(const Row *row, int outputs, const void *const *x, int count, co
     const auto run = shape.kind == 0 ? dot_some<0> : shape.kind == 1 ? dot_some<1> : dot_some<2>;
     run(row, outputs, x, count, shape, out, stride);
 }
-
-inline bool usable() {
-    return avx2::usable() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-}
-
-constexpr Set SET = {
-    "avx512-vnni",
-    usable,
-    {{false, avx2::WIDE, 2, avx2::dot_float, avx2::panel_float, avx2::quantise, avx2::swiglu},
-     {true, WIDE, 8, dot, panel, quantise, avx2::swiglu}},
-};
 
 }  // namespace omnie::avx512

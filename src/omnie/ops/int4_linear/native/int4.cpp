@@ -17,8 +17,7 @@
 
 #include "pool.h"
 #if defined(__x86_64__)
-#include "avx2_panel.h"
-#include "avx512_panel.h"
+#include "avx512_float.h"
 #else
 #include "kernels.h"
 #endif
