@@ -112,21 +112,32 @@ def _is_plain(x: Tensor) -> bool:
 def _linear(
     x: Tensor, codes: Tensor, scale: Tensor, block: Tensor, inputs: int, group: int, bias: Tensor | None, integer: bool
 ) -> Tensor:
-    weight = Packed(codes, scale, block, inputs, group)
-    library = _serves(x)
-    if library is None:
-        return reference.linear(x, weight, bias)
+    serving = _serves(x)
+    if serving is None:
+        return reference.linear(x, Packed(codes, scale, block, inputs, group), bias)
+    *lead, width = x.shape
     outputs = scale.shape[-2]
-    _agree(x.shape[-1] == inputs and (bias is None or bias.shape == (outputs,)), "inputs, matrix and bias")
-    rows = x if x.dim() == 2 else x.reshape(-1, inputs)
-    if rows.stride(1) != 1 and inputs != 1:
-        rows = rows.contiguous()
-    y = x.new_empty(*x.shape[:-1], outputs)
+    if width != inputs or (bias is not None and bias.shape != (outputs,)):
+        raise _disagreement("inputs, matrix and bias")
+    rows = x if len(lead) == 1 else x.reshape(-1, inputs)
+    stride, step = rows.stride()
+    if step != 1:
+        rows, stride = rows.contiguous(), inputs
+    y = torch.empty((*lead, outputs), dtype=x.dtype)
     bias = None if bias is None else bias.float().contiguous()
-    at = None if bias is None else bias.data_ptr()
-    half, (count, _), stride, threads = x.dtype == torch.bfloat16, rows.shape, rows.stride(0), torch.get_num_threads()
-    matrix = ctypes.byref(_Matrix.of(weight))
-    _check(library.omnie_int4_linear(rows.data_ptr(), half, count, stride, matrix, at, y.data_ptr(), integer, threads))
+    outcome = serving.omnie_int4_linear(
+        rows.data_ptr(),
+        x.dtype == torch.bfloat16,
+        rows.shape[0],
+        stride,
+        ctypes.byref(_matrix(codes, scale, block, inputs, group)),
+        None if bias is None else bias.data_ptr(),
+        y.data_ptr(),
+        integer,
+        torch.get_num_threads(),
+    )
+    if outcome:
+        raise _error(outcome)
     return y
 
 
@@ -148,32 +159,34 @@ def _experts(
 ) -> Tensor:
     gate_up = Packed(gate_up_codes, gate_up_scale, gate_up_block, gate_up_inputs, gate_up_group)
     down = Packed(down_codes, down_scale, down_block, down_inputs, down_group)
-    library = _serves(x_TD)
-    if library is None:
+    serving = _serves(x_TD)
+    if serving is None:
         return reference.experts(x_TD, index_TK, weight_TK, gate_up, down)
-    _agree(index_TK.shape == weight_TK.shape and index_TK.shape[0] == len(x_TD), "tokens, choices and their weights")
-    _agree(x_TD.shape[1] == gate_up_inputs == down_scale.shape[-2], "tokens and matrices")
-    _agree(gate_up_scale.shape[-2] == 2 * down_inputs and len(gate_up_scale) == len(down_scale), "both matrices")
+    if index_TK.shape != weight_TK.shape or index_TK.shape[0] != len(x_TD):
+        raise _disagreement("tokens, choices and their weights")
+    if not x_TD.shape[1] == gate_up_inputs == down_scale.shape[-2]:
+        raise _disagreement("tokens and matrices")
+    if gate_up_scale.shape[-2] != 2 * down_inputs or len(gate_up_scale) != len(down_scale):
+        raise _disagreement("both matrices")
     x, index, weight = x_TD.contiguous(), index_TK.long().contiguous(), weight_TK.float().contiguous()
     y_TD = torch.empty_like(x)
-    first, second = _Matrix.of(gate_up), _Matrix.of(down)
-    _check(
-        library.omnie_int4_experts(
-            x.data_ptr(),
-            x.dtype == torch.bfloat16,
-            len(x),
-            x.shape[1],
-            index.shape[1],
-            index.data_ptr(),
-            weight.data_ptr(),
-            len(gate_up_scale),
-            ctypes.byref(first),
-            ctypes.byref(second),
-            y_TD.data_ptr(),
-            integer,
-            torch.get_num_threads(),
-        )
+    outcome = serving.omnie_int4_experts(
+        x.data_ptr(),
+        x.dtype == torch.bfloat16,
+        len(x),
+        x.shape[1],
+        index.shape[1],
+        index.data_ptr(),
+        weight.data_ptr(),
+        len(gate_up_scale),
+        ctypes.byref(_matrix(*gate_up)),
+        ctypes.byref(_matrix(*down)),
+        y_TD.data_ptr(),
+        integer,
+        torch.get_num_threads(),
     )
+    if outcome:
+        raise _error(outcome)
     return y_TD
 
 
@@ -203,27 +216,22 @@ class _Matrix(ctypes.Structure):
         ("group", ctypes.c_int64),
     ]
 
-    @classmethod
-    def of(cls, weight: Packed) -> _Matrix:
-        codes, scale, block, inputs, group = weight
-        assert codes.is_contiguous() and scale.is_contiguous() and block.is_contiguous(), "packed matrices have no gaps"
-        return cls(codes.data_ptr(), scale.data_ptr(), block.data_ptr(), scale.shape[-2], inputs, group)
+
+def _matrix(codes: Tensor, scale: Tensor, block: Tensor, inputs: int, group: int) -> _Matrix:
+    assert codes.is_contiguous() and scale.is_contiguous() and block.is_contiguous(), "packed matrices have no gaps"
+    return _Matrix(codes.data_ptr(), scale.data_ptr(), block.data_ptr(), scale.shape[-2], inputs, group)
 
 
-def _agree(right: bool, what: str) -> None:
+def _disagreement(what: str) -> ValueError:
     """The kernels trust what they are given, so sizes are compared before."""
-    if not right:
-        raise ValueError(f"sizes of {what} do not agree")
+    return ValueError(f"sizes of {what} do not agree")
 
 
-_OUTCOMES = {1: (RuntimeError, "no kernels for this processor"), 2: (IndexError, "no such expert"), 3: (MemoryError, "")}
-"""What the library's functions return when they could not do their work."""
-
-
-def _check(outcome: int) -> None:
-    if outcome:
-        kind, why = _OUTCOMES[outcome]
-        raise kind(why)
+def _error(outcome: int) -> Exception:
+    """What a function of the library returned when it could not do its work."""
+    kinds = {1: (RuntimeError, "no kernels for this processor"), 2: (IndexError, "no such expert"), 3: (MemoryError, "")}
+    kind, why = kinds[outcome]
+    return kind(why)
 
 
 def _serves(x: Tensor) -> ctypes.CDLL | None:

@@ -168,10 +168,18 @@ void write(void *y, bool half, int64_t at, const float *values, int64_t count) {
 
 int tasks(int64_t count, int64_t size) { return int((count + size - 1) / size); }
 
+// Outputs of a task for few rows: some tasks for each thread, but long ones, for what is asked for ahead may be of no use at
+// their ends.
+int few_range(const Kernels &k, int64_t outputs, int threads) {
+    const int64_t share = tasks(outputs, 8 * std::max(1, threads));
+    return int(std::min<int64_t>(ROWS * RANGE / k.few, tasks(share, k.width) * k.width));
+}
+
 void linear(const Kernels &k, const Rows &x, int64_t rows, const Matrix &matrix, const float *bias, void *y, int threads) {
     const Stored w(matrix);
     Activations in(k, rows, matrix.inputs, x.floats(), x.stride);
-    const int range = matrix.outputs < 16 * RANGE ? k.width : RANGE, ranges = tasks(matrix.outputs, range);
+    const int range = int(rows > k.few ? matrix.outputs < 16 * RANGE ? k.width : RANGE : few_range(k, matrix.outputs, threads));
+    const int ranges = tasks(matrix.outputs, range);
     auto take = [&](int t) { x.give(in, 8 * t, std::min<int64_t>(8, rows - 8 * t)); };
     auto multiply = [&](int t) {
         float found[ROWS * RANGE];
@@ -228,24 +236,25 @@ void experts(const Kernels &k, const Rows &x, int64_t tokens, int64_t chosen, co
             }
         }
     };
+    const int sum = tokens > k.few ? SUM : std::min(few_range(k, down.outputs, threads), ROWS * SUM / k.few);
     auto close = [&](int t) {
         float found[ROWS * SUM];
-        const int64_t begin = int64_t(t) * SUM, end = std::min(begin + SUM, down.outputs);
+        const int64_t begin = int64_t(t) * sum, end = std::min(begin + sum, down.outputs);
         float total[TOKENS * SUM];
-        memset(total, 0, size_t(tokens * SUM) * sizeof(float));
+        memset(total, 0, size_t(tokens * sum) * sizeof(float));
         for (int e : busy)
             for (int from = by.begin[size_t(e)], last = by.begin[size_t(e) + 1]; from < last; from += ROWS) {
                 const int height = std::min(ROWS, last - from);
-                product(k, second, e, begin, end, &hidden.row[size_t(from)], height, found, SUM);
+                product(k, second, e, begin, end, &hidden.row[size_t(from)], height, found, sum);
                 for (int n = 0; n < height; n++) {
-                    float *to = total + by.order[size_t(from + n)] / chosen * SUM;
-                    for (int64_t o = 0; o < end - begin; o++) to[o] += found[n * SUM + o];
+                    float *to = total + by.order[size_t(from + n)] / chosen * sum;
+                    for (int64_t o = 0; o < end - begin; o++) to[o] += found[n * sum + o];
                 }
             }
-        for (int64_t n = 0; n < tokens; n++) write(y, x.half, n * down.outputs + begin, total + n * SUM, end - begin);
+        for (int64_t n = 0; n < tokens; n++) write(y, x.half, n * down.outputs + begin, total + n * sum, end - begin);
     };
     const bool alone = tokens * chosen * gate_up.outputs * first.shape.bytes() < WORTH;
-    const Phase phases[] = {{tasks(tokens, 8), take}, {int(busy.size()) * int(parts), open}, {tasks(down.outputs, SUM), close}};
+    const Phase phases[] = {{tasks(tokens, 8), take}, {int(busy.size()) * int(parts), open}, {tasks(down.outputs, sum), close}};
     Pool::here().run(alone ? 1 : threads, {phases, phases + 3});
 }
 
