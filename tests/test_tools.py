@@ -95,6 +95,9 @@ def test_the_record_adds_runs_and_gives_the_command(tools, tmp_path):
     assert found["losses"] == {"text.qa": 1.5} and found["settings"] == [{"minutes": 3.0, "lr": 0.01}] * 2
     assert [curve[-1][0] for curve in found["curves"]] == [300, 100]
     assert all(len(curve) <= 2 * record.POINTS for curve in found["curves"])
+    both = record.appended(found | {"device": "another"}, found)
+    assert (both["steps"], both["tokens"], both["seconds"], both["device"]) == (800, 80_000, 1600, "another; a machine")
+    assert [len(both[name]) for name in ("settings", "curves")] == [4, 4] and both["loss"] == 1.5
     (tmp_path / "training.json").write_text(json.dumps(found))
     assert results.command() == ".venv/bin/omnie train --out runs/again --minutes 14 --lr 0.01"
     assert "400" in results.training() and "50 tokens a second" in results.training()

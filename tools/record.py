@@ -1,8 +1,9 @@
 """Writes `benchmarks/results/training.json`, how the shipped weights were trained: `python tools/record.py RUN [RUN]...`.
 
 A run's folder holds `metrics.jsonl` (all scalars) and checkpoints with the run's settings. Where a run began with the weights
-of another one, both are named in order: steps, tokens and time add up, the losses are those of the last. The record keeps what
-a reader needs to judge the weights and to train them again.
+of another one, both are named in order: steps, tokens and time add up, the losses are those of the last. Where the first of
+them began with the weights that are shipped, `--after` puts them behind the record that there is. The record keeps what a
+reader needs to judge the weights and to train them again.
 """
 
 import argparse
@@ -45,6 +46,16 @@ def record(runs: list[Path], device: str) -> dict[str, Any]:
     }
 
 
+def appended(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """One record of what came before and after."""
+    devices = list(dict.fromkeys([*before["device"].split("; "), after["device"]]))
+    return {
+        **after,
+        "device": "; ".join(devices),
+        **{name: before[name] + after[name] for name in (*TOTALS, "settings", "curves")},
+    }
+
+
 TOTALS = {"steps": "step", "tokens": "tokens", "seconds": "seconds"}
 """What adds up over runs -> the scalar that counts it."""
 
@@ -77,9 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, the first one first")
     parser.add_argument("--device", default=hardware(), help="on what it ran (default: this machine)")
+    parser.add_argument("--after", action="store_true", help="go on from the committed record")
     known = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record(known.runs, known.device), indent=1)
+    found = record(known.runs, known.device)
+    if known.after:
+        found = appended(json.loads((RESULTS / "training.json").read_text("utf-8")), found)
+    text = json.dumps(found, indent=1)
     # A curve's point is one line: three numbers below each other would make a long file of a short table.
     text = re.sub(r"\[\s+(\d+),\s+(\d+),\s+([\d.]+)\s+\]", r"[\1, \2, \3]", text)
     (RESULTS / "training.json").write_text(text + "\n", "utf-8")
