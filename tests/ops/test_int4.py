@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from laws import assert_close, relative_rms
 from omnie.ops.experts import reference as plain_experts
-from omnie.ops.int4_linear import BACKENDS, GROUPS, PARTS, Activations, Packed, cpu, pack, pack_for, shapes, unpack
+from omnie.ops.int4_linear import BACKENDS, GROUPS, PARTS, Activations, Packed, cpu, pack, pack_for, rounded, shapes, unpack
 
 SHAPES = {
     "one-weight": (1, 1),
@@ -88,6 +88,13 @@ def test_parts_have_the_documented_shapes_and_the_matrix_comes_back(shape, group
     assert again.shape == weight.shape and relative_rms(again, weight) < 0.14
     if shape[-1] % 2:
         assert bool((packed.codes[..., -1] >> 4 == 8).all()), "the half byte after the last input"
+
+
+@shape_case
+@group_case
+def test_rounding_alone_is_packing_and_unpacking(shape, group):
+    weight = matrix(*shape)
+    assert torch.equal(rounded(weight, group), unpack(pack(weight, group, "plain")))
 
 
 @group_case

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from omnie.ops.int4_linear import rounded
 from omnie.train.optim import optimizer
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings, kind_of, orthogonalize
 from omnie.train.optim.schedule import Schedule
@@ -67,6 +68,27 @@ def test_small_steps_are_kept_in_the_master_copy() -> None:
         weight.grad = torch.ones_like(weight)
         optimizer.step()
     assert weight.detach().float().mean().item() == pytest.approx(0.99, abs=0.003)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_rounded_matrices_follow_their_masters(dtype) -> None:
+    """Small steps add up in the master, though rounding hides them; what is not to be rounded stays as fine as it is."""
+    named = [(name, nn.Parameter(torch.randn(32, 64).to(dtype))) for name in ("a.weight", "b.weight")]
+    optimizer = Optimizer(named, OptimizerSettings(muon=1e-4, clip=1e9), coarse={"a.weight"})
+    optimizer.rounds = True
+    start = optimizer.master(0).clone()
+    for _ in range(3):
+        for _, weight in named:
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    (_, a), (_, b) = named
+    assert torch.equal(a.data, rounded(optimizer.master(0)).to(dtype)) and not torch.equal(
+        a.data, optimizer.master(0).to(dtype)
+    )
+    assert torch.equal(b.data, optimizer.master(1).to(dtype)) and not torch.equal(optimizer.master(0), start)
+    optimizer.rounds = False
+    optimizer.show([0])
+    assert torch.equal(a.data, optimizer.master(0).to(dtype))
 
 
 def test_clipping_scales_the_whole_gradient() -> None:

@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from omnie import checkpoint
 from omnie.data import assets, skills
 from omnie.data.example import Example, Written
 from omnie.errors import CheckpointError, OptionError
 from omnie.media.types import Image, Video
 from omnie.messages import Part, text
 from omnie.model import config as architecture
+from omnie.model.int4 import targets
 from omnie.model.omni import Omni
+from omnie.ops.int4_linear import rounded
 from omnie.train import circuits
 from omnie.train import trainer as trainer_module
 from omnie.train.config import TrainConfig
@@ -172,6 +175,27 @@ def test_encoders_rest_while_the_decoder_begins_to_read(tmp_path) -> None:
         assert all(map(torch.equal, encoders, before)) == (step < 2)
 
 
+def test_matrices_are_rounded_in_the_last_share_and_written_fine(tmp_path) -> None:
+    """The forward pass sees 4 bits, encoders at rest included; what is saved and exported are the weights behind them."""
+    trainer, stream = Trainer(config(tmp_path, steps=4, coarse=0.5, rest=1.0)), Stream()
+    optimizer, names = trainer.optimizer, targets(trainer.model)
+    assert {optimizer.names[n] for n in optimizer.coarse} == set(names)
+    parameters = dict(trainer.model.named_parameters())
+    for step in range(4):
+        trainer.step(stream)
+        for n in optimizer.coarse:
+            fine = optimizer.master(n)
+            expected = rounded(fine) if step >= 2 else fine
+            assert torch.equal(parameters[optimizer.names[n]].data, expected), optimizer.names[n]
+    trainer.save(stream)
+    exported = checkpoint.load(tmp_path / "model")[0].state_dict()
+    assert all(torch.equal(exported[optimizer.names[n]], optimizer.master(n)) for n in optimizer.coarse)
+    again = Trainer(config(tmp_path, steps=6, coarse=0.5, rest=1.0))
+    again.restore(state.checkpoints(tmp_path)[-1])
+    again.step(stream)
+    assert again.optimizer.rounds
+
+
 @pytest.mark.parametrize(
     "option, names",
     [
@@ -196,7 +220,7 @@ def test_encoders_of_another_size_are_refused(tmp_path) -> None:
         Trainer(config(tmp_path / "next", size="nano", encoders_from=tmp_path / "first" / "model"))
 
 
-WRONG = ({"encoders": 1.5}, {"encoders": -0.1}, {"spelling": 2.0}, {"init": "a", "encoders_from": "b"})
+WRONG = ({"encoders": 1.5}, {"encoders": -0.1}, {"spelling": 2.0}, {"coarse": 1.1}, {"init": "a", "encoders_from": "b"})
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -37,6 +37,7 @@ class TrainConfig:
     teach: Annotated[
         float, "Share of the texts in media that the decoder is told, so that it need not rely on the encoders."
     ] = 0.0
+    coarse: Annotated[float, "Share of the run, at its end, in which matrices are rounded to 4 bits in every step."] = 0.0
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
@@ -60,7 +61,7 @@ class TrainConfig:
         for name in ("rows", "row", "accumulate", "workers", "processes"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
-        for name in ("encoders", "rest", "spelling", "teach"):
+        for name in ("encoders", "rest", "spelling", "teach", "coarse"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")
         if self.dtype not in ("auto", "bfloat16", "float32"):

@@ -93,12 +93,24 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
     return model
 
 
-def export(model: Omni, heads: AlignmentHeads | None, folder: Path, processor: Path | None) -> None:
-    """Writes a model folder in the training dtype, its heads beside it; each file appears whole or not at all."""
+def export(
+    model: Omni, heads: AlignmentHeads | None, folder: Path, processor: Path | None, masters: dict[str, Tensor] | None = None
+) -> None:
+    """Writes a model folder in the training dtype, its heads beside it; each file appears whole or not at all.
+
+    Args:
+        model: Its weights are written, but those that `masters` has by name, which may be finer.
+        heads: Of the alignment loss.
+        folder: Where to.
+        processor: Folder to copy tokenizer and settings from; None for the built-in ones.
+        masters: Name -> weights, of any floating-point type.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[tuple[nn.Module, str]] = [(model, "model.safetensors"), *([(heads, ALIGNMENT)] if heads is not None else [])]
     for module, name in parts:
-        weights = {key: tensor.cpu().contiguous() for key, tensor in module.state_dict().items() if key != HEAD}
+        finer = masters or {} if module is model else {}
+        state = {key: finer.get(key, tensor).to(tensor.dtype) for key, tensor in module.state_dict().items() if key != HEAD}
+        weights = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
         save_file(weights, folder / f".{name}.part", metadata={"format": "pt"})
         os.replace(folder / f".{name}.part", folder / name)
     (folder / "config.json").write_text(architecture.to_json(model.config), encoding="utf-8")

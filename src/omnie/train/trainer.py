@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from omnie.errors import OmnieError
 from omnie.inputs import audio_tokens, image_tokens, video_tokens
 from omnie.model.experts import RouterTrace
+from omnie.model.int4 import targets
 from omnie.model.reading import Told
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
@@ -114,7 +115,7 @@ class Trainer:
             clip=config.clip,
         )
         self.team = Team(config.processes)
-        self.optimizer = Optimizer(named, rates, self.team)
+        self.optimizer = Optimizer(named, rates, self.team, targets(self.model) if config.coarse else ())
         self.schedule = Schedule(config.steps, config.minutes, config.warmup, config.decay)
         self.routers = RouterSettings()
         self.steps, self.before, self.failures = 0, 0.0, 0
@@ -163,8 +164,17 @@ class Trainer:
             for weight in shorten(self.model):
                 self.optimizer.adopt(weight)
 
+    def _begin_rounding(self) -> None:
+        """Once, when the last share of the run begins: matrices become what 4 bits leave of them."""
+        optimizer = self.optimizer
+        if optimizer.rounds or not self.config.coarse or self.progress < 1 - self.config.coarse:
+            return
+        optimizer.rounds = True
+        optimizer.show(n for n in optimizer.coarse if self.team.mine(n))
+
     def step(self, loader: Loader, rate: float = 1.0, log: RunLog | None = None) -> None:
         """One optimiser step over `accumulate` batches of every process, at the schedule's `rate`."""
+        self._begin_rounding()
         traces = []
         for _ in range(self.config.accumulate):
             with self.meter.time("wait"):
@@ -276,7 +286,8 @@ class Trainer:
         facts["loaders"] = [loader.state, *self.team.states()]
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
-        export(self.model, self.heads, self.config.out / "model", self.config.processor)
+        masters = {self.optimizer.names[n]: self.optimizer.master(n) for n in self.optimizer.coarse}
+        export(self.model, self.heads, self.config.out / "model", self.config.processor, masters)
         return folder
 
     def restore(self, folder: Path) -> list[dict[str, Any]]:

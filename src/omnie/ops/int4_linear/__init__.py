@@ -23,9 +23,11 @@ computes them from the packed bytes with C++ kernels (`native/`).
 from omnie.ops.int4_linear import cpu, reference
 from omnie.ops.int4_linear.cpu import Activations
 from omnie.ops.int4_linear.hessian import pack_for
-from omnie.ops.int4_linear.packing import GROUPS, PARTS, Packed, Rounding, pack, shapes, unpack
+from omnie.ops.int4_linear.packing import GROUPS, PARTS, Packed, Rounding, pack, rounded, shapes, unpack
 
 BACKENDS = {"reference": reference, "cpu": cpu}
 """Modules that offer `linear` and `experts` with the signatures of `reference`; `cpu` takes `activations` besides."""
 
-__all__ = ["BACKENDS", "GROUPS", "PARTS", "Activations", "Packed", "Rounding", "pack", "pack_for", "shapes", "unpack"]
+__all__ = [
+    "BACKENDS", "GROUPS", "PARTS", "Activations", "Packed", "Rounding", "pack", "pack_for", "rounded", "shapes", "unpack",
+]  # fmt: skip

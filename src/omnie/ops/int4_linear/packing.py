@@ -77,6 +77,26 @@ def pack(weight: Tensor, group: int = 32, rounding: Rounding = "search", energy:
     return Packed(parts["codes"], parts["scale"], parts["block"], inputs, group)
 
 
+def rounded(weight: Tensor, group: int = 32) -> Tensor:
+    """What becomes of a matrix when it is packed by plain rounding, in float32: `unpack(pack(weight, group, "plain"))`, but
+    without packing, for training that rounds at every step.
+
+    Args:
+        weight: [(E,) out, in], floating point, finite.
+    """
+    *_, outputs, inputs = weight.shape
+    rows = rows_per_block(inputs, group)
+    if outputs % rows:  # blocks end with a matrix
+        return torch.stack([_rounded(w, group, rows) for w in weight]) if weight.dim() == 3 else _rounded(weight, group, rows)
+    return _rounded(weight.reshape(-1, inputs), group, rows).view(weight.shape)
+
+
+def _rounded(matrix: Tensor, group: int, rows: int) -> Tensor:
+    x, scale, block = _plain(matrix, group, rows)
+    step = scale * _of_rows(block, len(matrix), rows)
+    return _levels(x, step).mul_(step.unsqueeze(-1)).flatten(-2)[:, : matrix.shape[1]]
+
+
 def unpack(packed: Packed, dtype: torch.dtype = torch.float32) -> Tensor:
     """The matrix that `packed` means, [(E,) out, in]; products of float32, then rounded to `dtype`."""
     codes, scale, block, inputs, group = packed
@@ -99,16 +119,10 @@ def _pack_rows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Codes, scales and blocks of some rows [r, in] of a matrix, which begin at a block."""
     outputs, inputs = matrix.shape
-    x = _groups(matrix.float(), group)
-    largest = x.gather(-1, x.abs().argmax(-1, keepdim=True)).squeeze(-1)
-    ratios = RATIOS if rounding == "search" else RATIOS[:1]
-    # The largest weight of a group lies at level -8, whichever its sign is.
-    wanted = largest / -8
-    block = F.pad(wanted.abs(), (0, 0, 0, -outputs % rows)).view(-1, rows * x.shape[1]).amax(-1) * max(ratios) / 127
-    block = block.clamp_min(2.0**-120)  # rows of zeros
+    x, scale, block = _plain(matrix, group, rows, RATIOS if rounding == "search" else RATIOS[:1])
     unit = _of_rows(block, outputs, rows)
-    scale = _scale(wanted, unit, 1.0)
     if rounding == "search":
+        wanted = _wanted(x)
         weight = None if importance is None else _groups(importance.float().sqrt(), group)
         best = _error(x, scale * unit, weight)
         for signed in [*RATIOS[1:], *(-ratio for ratio in RATIOS)]:
@@ -121,6 +135,20 @@ def _pack_rows(
         code = F.pad(code, (0, 1), value=8)
     low, high = code.unflatten(-1, (-1, 2)).unbind(-1)
     return low | (high << 4), scale.to(torch.int8), block
+
+
+def _plain(matrix: Tensor, group: int, rows: int, ratios: tuple[float, ...] = RATIOS[:1]) -> tuple[Tensor, Tensor, Tensor]:
+    """A matrix in groups [out, g, G], its plain scales [out, g], and blocks with room for these times each of the ratios."""
+    x = _groups(matrix.float(), group)
+    wanted, outputs = _wanted(x), len(matrix)
+    block = F.pad(wanted.abs(), (0, 0, 0, -outputs % rows)).view(-1, rows * x.shape[1]).amax(-1) * max(ratios) / 127
+    block = block.clamp_min(2.0**-120)  # rows of zeros
+    return x, _scale(wanted, _of_rows(block, outputs, rows), 1.0), block
+
+
+def _wanted(x: Tensor) -> Tensor:
+    """The scale at which a group's largest weight lies at level -8, whichever its sign is."""
+    return x.gather(-1, x.abs().argmax(-1, keepdim=True)).squeeze(-1) / -8
 
 
 def _groups(x: Tensor, group: int) -> Tensor:

@@ -8,12 +8,13 @@ the model's own rule moves it.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from omnie.ops.int4_linear import rounded
 from omnie.ops.precision import fast_dtype
 from omnie.train.optim.team import Team
 
@@ -54,18 +55,31 @@ class Optimizer:
 
     Parameters of lower precision have a float32 master copy here; float32 parameters are their own master.
 
+    While `rounds` is true, the matrices named in `coarse` are what 4 bits leave of their masters: gradients are those at the
+    rounded weights, and move the masters (straight-through; Bengio et al. 2013, arXiv 1308.3432).
+
     Args:
         named: (name, parameter) pairs, as `model.named_parameters()` gives them (tied ones once).
         settings: Rates.
         team: Shares the work among processes; alone by default.
+        coarse: Names of matrices that can be rounded; they have a master copy in any case.
     """
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings, team: Team | None = None):
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        settings: OptimizerSettings,
+        team: Team | None = None,
+        coarse: Container[str] = (),
+    ):
         pairs = [(name, parameter) for name, parameter in named if parameter.requires_grad]
         self.settings, self.team, self.steps = settings, team or Team(), 0
         self.names, self.parameters = [name for name, _ in pairs], [parameter for _, parameter in pairs]
         self.groups = _groups(pairs)
-        self._masters = [p.data.new_empty(0) if p.dtype == torch.float32 else p.data.float() for p in self.parameters]
+        self.coarse = {n for n, name in enumerate(self.names) if name in coarse}
+        self.rounds = False
+        own = [p.dtype == torch.float32 and n not in self.coarse for n, p in enumerate(self.parameters)]
+        self._masters = [p.data.new_empty(0) if o else p.data.float().clone() for p, o in zip(self.parameters, own)]
         self.first = [torch.zeros_like(p.data, dtype=torch.float32) for p in self.parameters]
         muon = {n for kind, _, members in self.groups for n in members if kind == "muon"}
         self.second = [x.new_empty(0) if n in muon else torch.zeros_like(x) for n, x in enumerate(self.first)]
@@ -76,8 +90,16 @@ class Optimizer:
 
     def master(self, index: int) -> Tensor:
         """The float32 weights of parameter `index`."""
-        parameter = self.parameters[index]
-        return parameter.data if parameter.dtype == torch.float32 else self._masters[index]
+        master = self._masters[index]
+        return master if master.numel() else self.parameters[index].data
+
+    @torch.no_grad()
+    def show(self, members: Iterable[int]) -> None:
+        """Gives parameters the values of their masters, rounded ones where that is due."""
+        copied = [n for n in members if self._masters[n].numel()]
+        if copied:
+            masters = [rounded(self._masters[n]) if self.rounds and n in self.coarse else self._masters[n] for n in copied]
+            torch._foreach_copy_([self.parameters[n].data for n in copied], masters)
 
     @torch.no_grad()
     def step(self, rate: float = 1.0) -> float:
@@ -111,9 +133,7 @@ class Optimizer:
         else:
             peak = self.settings.embedding if kind == "embedding" else self.settings.adamw
             self._adamw(masters, grads, first, [self.second[n] for n in members], peak * rate, kind != "plain")
-        low = [n for n in members if self.parameters[n].dtype != torch.float32]
-        if low:
-            torch._foreach_copy_([self.parameters[n].data for n in low], [self._masters[n] for n in low])
+        self.show(members)
 
     def _adamw(self, masters: list, grads: list, first: list, second: list, rate: float, decays: bool) -> None:
         s = self.settings
@@ -171,8 +191,7 @@ class Optimizer:
         for key, tensor in self.state_dict().items():
             if key != "steps":
                 tensor.copy_(state[key])
-        for n, parameter in enumerate(self.parameters):
-            parameter.data.copy_(self.master(n))
+        self.show(range(len(self.parameters)))
 
 
 def _groups(pairs: list[tuple[str, nn.Parameter]]) -> list[tuple[str, str, list[int]]]:
