@@ -77,11 +77,11 @@ LANGUAGE: Questions = {
     "train": {
         "en": (
             *("Is this German or English?", "Which language is spoken?", "Is the voice speaking German or English?"),
-            *("Name the language.", "What language is it?", "In which language is this?", "Is she speaking English?"),
+            *("Name the language.", "What language is it?", "In which language is this?", "Is she speaking English or German?"),
         ),
         "de": (
             *("Ist das Deutsch oder Englisch?", "Welche Sprache wird gesprochen?", "Spricht sie Deutsch oder Englisch?"),
-            *("Nenne die Sprache.", "Welche Sprache ist es?", "In welcher Sprache ist das?", "Spricht sie Deutsch?"),
+            *("Nenne die Sprache.", "Welche Sprache ist es?", "In welcher Sprache ist das?", "Welche Sprache spricht sie?"),
         ),
     },
     "validation": {"en": ("Which language is this?",), "de": ("Welche Sprache ist das?",)},

@@ -1,8 +1,8 @@
 """What stands in the place of a linear map or of a group's experts: the same call, with packed bytes instead of weights.
 
-On a processor C++ kernels read the packed bytes (`ops/int4_linear/cpu.py`). Elsewhere, and where inputs take gradients, weights
-are made floating point for one product and forgotten: a whole matrix for a linear map, one expert after the other. They take no
-gradient; gradients pass through to the inputs.
+On a processor C++ kernels read the packed bytes (`ops/int4_linear/cpu.py`), on a GPU Triton's (`ops/int4_linear/gpu/`). On other
+devices, without these kernels, and where inputs take gradients, weights are made floating point for one product and forgotten: a
+whole matrix for a linear map, one expert after the other. They take no gradient; gradients pass through to the inputs.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class _Int4(nn.Module):
 
     def product(self, kind: str, x: Tensor) -> Callable[..., Tensor]:
         """The backend's function for such inputs, which sees to gradients: "linear" or "experts"."""
-        if x.device.type != "cpu":
-            return getattr(BACKENDS["reference"], kind)
-        return functools.partial(getattr(BACKENDS["cpu"], kind), activations=self.activations)
+        if x.device.type == "cpu":
+            return functools.partial(getattr(BACKENDS["cpu"], kind), activations=self.activations)
+        return getattr(BACKENDS["gpu" if x.device.type == "cuda" else "reference"], kind)
 
     def fill(self, name: str, weight: Tensor, **options: Any) -> None:
         """Packs a matrix; options as `pack` takes them."""

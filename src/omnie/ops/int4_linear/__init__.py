@@ -17,16 +17,19 @@ takes 4 + 8 / G + 32 / (G g R) bits: 4.27 with G = 32 and 2,048 inputs. Levels a
 chooses the side that gets the eighth level. Why, and with which errors: `docs/decisions/0010-int4-weights.md`.
 
 `packing.py` packs and unpacks, `hessian.py` packs for known inputs; `reference.py` is the meaning of the products, `cpu.py`
-computes them from the packed bytes with C++ kernels (`native/`).
+computes them from the packed bytes with C++ kernels (`native/`), `gpu/` with Triton's.
 """
 
-from omnie.ops.int4_linear import cpu, reference
+from omnie.ops.int4_linear import cpu, gpu, reference
 from omnie.ops.int4_linear.cpu import Activations
 from omnie.ops.int4_linear.hessian import pack_for
 from omnie.ops.int4_linear.packing import GROUPS, PARTS, Packed, Rounding, pack, rounded, shapes, unpack
 
-BACKENDS = {"reference": reference, "cpu": cpu}
-"""Modules that offer `linear` and `experts` with the signatures of `reference`; `cpu` takes `activations` besides."""
+BACKENDS = {"reference": reference, "cpu": cpu, "gpu": gpu}
+"""Modules that offer `linear` and `experts` with the signatures of `reference`; `cpu` takes `activations` besides.
+
+Each leaves to `reference` what it does not compute; Triton is imported when `gpu` is first asked for a product.
+"""
 
 __all__ = [
     "BACKENDS", "GROUPS", "PARTS", "Activations", "Packed", "Rounding", "pack", "pack_for", "rounded", "shapes", "unpack",
