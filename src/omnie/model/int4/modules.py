@@ -1,8 +1,8 @@
 """What stands in the place of a linear map or of a group's experts: the same call, with packed bytes instead of weights.
 
-On a processor C++ kernels read the packed bytes (`ops/int4_linear/cpu.py`), on a GPU Triton's (`ops/int4_linear/gpu/`). On other
-devices, without these kernels, and where inputs take gradients, weights are made floating point for one product and forgotten: a
-whole matrix for a linear map, one expert after the other. They take no gradient; gradients pass through to the inputs.
+C++ kernels (`ops/int4_linear/cpu.py`) or, on a GPU, Triton's (`ops/int4_linear/gpu/`) read the packed bytes. On other devices,
+without these kernels, and where inputs take gradients, weights are made floating point for one product and forgotten: a whole
+matrix for a linear map, one expert after the other. They take no gradient; gradients pass through to the inputs.
 """
 
 from __future__ import annotations
