@@ -21,8 +21,8 @@ def average(out: Path, folders: list[Path]) -> None:
     shapes = [{name: tensor.shape for name, tensor in one.items()} for one in tensors]
     if out.exists() or any(one != shapes[0] for one in shapes):
         sys.exit(f"{out} exists already" if out.exists() else "the folders hold models of different shapes")
-    first = tensors[0]
-    mean = {name: (sum(one[name].float() for one in tensors) / len(tensors)).to(first[name].dtype) for name in first}
+    # float32: bfloat16 would round the noise that was averaged away back in
+    mean = {name: sum(one[name].float() for one in tensors) / len(tensors) for name in tensors[0]}
     shutil.copytree(folders[0], out, ignore=shutil.ignore_patterns(WEIGHTS))
     with safe_open(folders[0] / WEIGHTS, "pt") as opened:
         save_file(mean, out / WEIGHTS, metadata=opened.metadata())

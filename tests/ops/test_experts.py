@@ -6,7 +6,8 @@ from torch import Tensor
 
 from laws import assert_close
 from omnie.ops.experts import BACKENDS, experts
-from omnie.ops.experts.batched import tiles
+from omnie.ops.experts.batched import slots
+from omnie.ops.grouped_linear import cpu
 
 FAST = [name for name in BACKENDS if name != "reference"]
 SHAPES = {
@@ -102,14 +103,28 @@ def test_the_chosen_backend_agrees(rows):
     assert_close("output", experts(x, index, weight, gate_up, down), BACKENDS["reference"](x, index, weight, gate_up, down))
 
 
+@pytest.mark.parametrize("multiple", [1, 4, 16])
 @pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.parametrize("shape", [name for name in SHAPES if name != "no-row"])
-def test_tiles_hold_every_choice_once(shape, choice):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slots_hold_every_choice_once_and_in_order(shape, choice, multiple):
     _, index, *_ = case(shape, choice)
     number = SHAPES[shape][1]
-    made = tiles(index, number)
-    slots = made.slot_TK.reshape(-1)
-    assert len(set(slots.tolist())) == index.numel()
-    assert torch.equal(made.expert_G[made.slot_TK // made.height], index)
-    assert torch.equal(made.token_S[made.slot_TK], torch.arange(len(index))[:, None].expand_as(index))
-    assert len(made.token_S) - index.numel() < number * made.height
+    slot, token, end = slots(index, number, multiple)
+    assert len(set(slot.flatten().tolist())) == index.numel()
+    assert torch.equal(torch.searchsorted(end, slot, right=True), index)
+    assert torch.equal(token[slot], torch.arange(len(index))[:, None].expand_as(index))
+    assert not (end % multiple).any() and end[-1] == len(token)
+    assert len(token) - index.numel() <= (0 if multiple == 1 else number * (multiple - 1) + 16 * multiple)
+    order = slot.flatten()[index.flatten().argsort(stable=True)]
+    assert (order.diff() > 0).all()
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_tiles_agree_with_windows_and_the_reference(choice, monkeypatch):
+    """Both ways of the CPU's product, in float32: what is faster differs from what is right."""
+    want = run(BACKENDS["reference"], case("many-rows", choice))
+    monkeypatch.setattr(cpu, "height", lambda dtype: 64)
+    for small in (0, 10**6):
+        monkeypatch.setattr(cpu, "SMALL", small)
+        for name, a, b in zip(NAMES, run(BACKENDS["batched"], case("many-rows", choice)), want):
+            assert_close(f"{small} {name}", a, b)

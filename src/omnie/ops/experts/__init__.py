@@ -1,7 +1,7 @@
 """The routed experts' feed-forward product: y_t = sum over k of w_tk * down_e(silu(gate_e x_t) * up_e x_t), e = index_tk.
 
 Backends share one signature and are chosen by the caller: `reference` (a loop over experts), `batched` (rows sorted by expert
-and padded to one batched product: training, prefill), `gathered` (the few chosen experts' weights: decode).
+for the grouped products of `ops/grouped_linear/`: training, prefill), `gathered` (the few chosen experts' weights: decode).
 """
 
 from collections.abc import Callable
