@@ -1,7 +1,9 @@
 """Averages weights: `python tools/average.py OUT FOLDER FOLDER...` writes the mean of model folders of one run to OUT.
 
-Late weights of a run differ by its steps' noise, which their mean has less of (Izmailov et al. 2018). All but the weights is
-the first folder's. Whether the mean is better is for `omnie eval skills --split validation` to say.
+Late weights of a run differ by its steps' noise, which their mean has less of (Izmailov et al. 2018). With `--before MODEL`,
+the mean then goes a part of the way back to the weights that the run began with, `--encoders` and `--others` of it: what was
+learned last is often best taken over in part (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). All but the weights is the
+first folder's. Whether the result is better is for `omnie eval skills --split validation` to say.
 """
 
 import argparse
@@ -11,29 +13,48 @@ from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from omnie import checkpoint
+from omnie.train.optim.optimizer import PARTS
 
 WEIGHTS = "model.safetensors"
 
 
-def average(out: Path, folders: list[Path]) -> None:
-    """Writes the mean; folders whose tensors differ in names or shapes end with a message and nothing written."""
+def average(folders: list[Path]) -> dict[str, Tensor]:
+    """The mean, in float32: bfloat16 would round the noise that was averaged away back in."""
     tensors = [load_file(folder / WEIGHTS) for folder in folders]
     shapes = [{name: tensor.shape for name, tensor in one.items()} for one in tensors]
-    if out.exists() or any(one != shapes[0] for one in shapes):
-        sys.exit(f"{out} exists already" if out.exists() else "the folders hold models of different shapes")
-    # float32: bfloat16 would round the noise that was averaged away back in
-    mean = {name: sum(one[name].float() for one in tensors) / len(tensors) for name in tensors[0]}
-    shutil.copytree(folders[0], out, ignore=shutil.ignore_patterns(WEIGHTS))
-    with safe_open(folders[0] / WEIGHTS, "pt") as opened:
-        save_file(mean, out / WEIGHTS, metadata=opened.metadata())
+    if any(one != shapes[0] for one in shapes):
+        sys.exit("the folders hold models of different shapes")
+    return {
+        name: sum((one[name].float() for one in tensors[1:]), tensors[0][name].float()) / len(tensors) for name in tensors[0]
+    }
+
+
+def back(mean: dict[str, Tensor], before: str, encoders: float, others: float) -> dict[str, Tensor]:
+    """The mean moved towards a model's weights, by a share for what reads media and one for all else."""
+    start = checkpoint.load(before)[0].state_dict()
+    shares = {name: encoders if PARTS["encoders"].search(name) else others for name in mean}
+    return {name: weight.lerp(start[name].float(), shares[name]) for name, weight in mean.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
-    options = parser.parse_args()
-    average(options.out, options.folders)
+    parser.add_argument("--before", metavar="MODEL", help="a model folder or a built-in model")
+    parser.add_argument("--encoders", type=float, default=0.5, help="share of the way back, 0 to 1 (default: 0.5)")
+    parser.add_argument("--others", type=float, default=0.0, help="the same for all other weights (default: 0)")
+    given = parser.parse_args()
+    if given.out.exists():
+        sys.exit(f"{given.out} exists already")
+    mean = average(given.folders)
+    if given.before:
+        mean = back(mean, given.before, given.encoders, given.others)
+    shutil.copytree(given.folders[0], given.out, ignore=shutil.ignore_patterns(WEIGHTS))
+    with safe_open(given.folders[0] / WEIGHTS, "pt") as opened:
+        save_file(mean, given.out / WEIGHTS, metadata=opened.metadata())
 
 
 if __name__ == "__main__":
