@@ -68,9 +68,10 @@ bench-quantize: install
 bench-attention: install
 	$(BIN)/python benchmarks/attention.py
 
-# 4-bit products against torch's on this machine, about three minutes on idle cores; needs the C++ compiler.
+# 4-bit products against torch's on this machine, about two minutes on idle cores; needs the C++ compiler. With LLAMA=FOLDER
+# against llama.cpp too (`benchmarks/int4_llama.cpp` says what the folder holds).
 bench-int4: install
-	$(BIN)/python benchmarks/int4.py
+	$(BIN)/python benchmarks/int4.py $(if $(LLAMA),--llama $(LLAMA))
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -39,7 +39,7 @@ STAGES = {
     },
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
-        "teach": 0.45, "warmup": 50, "decay": 0.9, **BATCHES,
+        "teach": 0.45, "coarse": 0.25, "warmup": 50, "decay": 0.9, **BATCHES,
     },
     "train": {
         "out": "runs/gpu", "warmup": 200, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5, "spelling": 0.3,
