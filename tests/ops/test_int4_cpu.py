@@ -164,6 +164,17 @@ def test_memory_without_alignment(kind):
         assert torch.equal(got, cpu.linear(x[:rows].clone(), packed, activations=kind))
 
 
+@activations_case
+def test_an_expert_may_be_chosen_twice_by_a_token(kind):
+    """Then few tokens are many rows for one expert."""
+    gate_up, down = random(4, 64, 2100), random(4, 2100, 32)
+    for tokens in (1, 2, 8):
+        index, weight, x = torch.full((tokens, 9), 2), torch.rand(tokens, 9), normal(tokens, 2100)
+        want = reference.experts(x, index, weight, gate_up, down)
+        got = cpu.experts(x, index, weight, gate_up, down, activations=kind)
+        assert_close(f"{tokens} tokens", got, want, OFF_EXPERTS[kind])
+
+
 def test_results_do_not_depend_on_threads(threads):
     """Nor on other calls that run at the same time."""
     packed, gate_up, down = random(700, 2048), random(8, 256, 512), random(8, 512, 128)

@@ -24,9 +24,9 @@
 
 namespace omnie {
 
-constexpr int ROWS = 256, TOKENS = 512;          // rows of a task; tokens of a pass of experts
-constexpr int RANGE = 64, SUM = 32;               // outputs of a task, of a task that sums over experts
-constexpr int64_t WORTH = 1 << 18;                // bytes (times rows) from which on a second thread is worth waking
+constexpr int ROWS = 256, TOKENS = 512;           // rows of a task; tokens of a pass of experts
+constexpr int RANGE = 64, SUM = 32;                // outputs of a task, of a task that sums over experts
+constexpr int64_t WORTH = 1 << 18;                 // bytes (times rows) from which on a second thread is worth waking
 
 // Best first.
 #if defined(__x86_64__)
@@ -236,7 +236,9 @@ void experts(const Kernels &k, const Rows &x, int64_t tokens, int64_t chosen, co
             }
         }
     };
-    const int sum = tokens > k.few ? SUM : std::min(few_range(k, down.outputs, threads), ROWS * SUM / k.few);
+    int64_t most = tokens;  // rows of an expert: more than tokens, where one chooses it twice
+    for (int e : busy) most = std::max<int64_t>(most, by.begin[size_t(e) + 1] - by.begin[size_t(e)]);
+    const int sum = most > k.few ? SUM : std::min(few_range(k, down.outputs, threads), ROWS * SUM / k.few);
     auto close = [&](int t) {
         float found[ROWS * SUM];
         const int64_t begin = int64_t(t) * sum, end = std::min(begin + sum, down.outputs);
