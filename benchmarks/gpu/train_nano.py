@@ -1,9 +1,10 @@
 """Trains nano on a GPU machine without network, for the GPU queue, all from the repository's root.
 
 1. Where there is a network: `python benchmarks/gpu/train_nano.py pack` writes `.gpu/` (put it into `.git/info/exclude`):
-   the fonts and emoji of `.assets/` as one archive, and the wheels that the machine lacks (espeakng-loader, soxr). All else
-   is there: torch 2.11, transformers 5.17, numpy, pillow, tokenizers, safetensors, fonttools, tensorboard. Training never
-   imports PyAV, pypdfium2 or openpyxl.
+   the fonts and emoji of `.assets/` as one archive, and the packages that the machine lacks (espeakng-loader, soxr) as another,
+   of espeak-ng's dictionaries only the German and the English one (together some 24 MiB). All else is there: torch 2.11,
+   transformers 5.17, numpy, pillow, tokenizers, safetensors, fonttools, tensorboard. Training never imports PyAV, pypdfium2 or
+   openpyxl.
 2. There, with `.gpu` carried along, from the shipped weights: `python3 benchmarks/gpu/train_nano.py encoders --minutes 9`, then
    in the same call or the next `... decoder --minutes 17`. Each call stops after `--stop-after` (9) minutes and goes on
    where it stopped, on the same machine; on a fresh one give `--init` and the weights that came back. `train` is the
@@ -23,27 +24,30 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CARRIED = ROOT / ".gpu"
 SITE = Path("/tmp/omnie-site")
+LANGUAGES = ("de", "en")
 WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
 PART = 15 << 20
-BATCHES = {"rows": 64, "workers": 14, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3, "lr-other": 0.6}
+BATCHES = {"workers": 14, "reuse": 2, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3, "lr-other": 0.6}
 STAGES = {
     "encoders": {
         "out": "runs/gpu_encoders", "init": "src/omnie/nano", "mix": "benchmarks/mix/encoders.toml", "encoders": 1.0,
-        "lr-encoders": 0.25, "warmup": 50, "decay": 0.8, **BATCHES,
+        "rows": 32, "lr-encoders": 0.4, "warmup": 100, "decay": 0.8, **BATCHES,
     },
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
-        "teach": 0.45, "coarse": 0.25, "warmup": 50, "decay": 0.9, **BATCHES,
+        "rows": 64, "teach": 0.45, "coarse": 0.25, "warmup": 100, "decay": 0.9, **BATCHES,
     },
     "train": {
-        "out": "runs/gpu", "warmup": 200, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5, "spelling": 0.3,
-        "teach": 0.5, **BATCHES,
+        "out": "runs/gpu", "rows": 64, "warmup": 200, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5,
+        "spelling": 0.3, "teach": 0.5, **BATCHES,
     },
 }  # fmt: skip
 """Verb -> options where none are given (`docs/lab.md` says why)."""
@@ -54,25 +58,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("verb", choices=["pack", *STAGES])
     parser.add_argument("--stop-after", type=float, default=9.0, help="minutes of this call's training")
+    parser.add_argument("--cases", type=int, default=6, help="validation cases a group at the end; 0: none")
     known, rest = parser.parse_known_args()
-    return pack() if known.verb == "pack" else train(known.verb, known.stop_after, rest)
+    return pack() if known.verb == "pack" else train(known.verb, known.stop_after, known.cases, rest)
 
 
 def pack() -> int:
     """Writes `.gpu/` and says what it weighs: 64 MiB may travel, the repository's own files included."""
-    wheels = CARRIED / "wheels"
-    wheels.mkdir(parents=True, exist_ok=True)
+    CARRIED.mkdir(exist_ok=True)
     with tarfile.open(CARRIED / "assets.tar.xz", "w:xz") as archive:
         archive.add(ROOT / ".assets", ".assets")
     platforms = [f"--platform=manylinux{name}_x86_64" for name in ("_2_28", "_2_27", "_2_17", "2014", "1")]
     target = ["--python-version=3.12", "--implementation=cp", "--only-binary=:all:", "--no-deps", *platforms]
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", *target, "-d", str(wheels), *WHEELS], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", *target, "-d", folder, *WHEELS], check=True)
+        site = Path(folder, "site")
+        for wheel in Path(folder).glob("*.whl"):
+            zipfile.ZipFile(wheel).extractall(site)
+        for dictionary in site.rglob("*_dict"):
+            if dictionary.name.split("_")[0] not in LANGUAGES:
+                dictionary.unlink()
+        with tarfile.open(CARRIED / "site.tar.xz", "w:xz") as archive:
+            archive.add(site, "site")
     total = sum(path.stat().st_size for path in CARRIED.rglob("*") if path.is_file())
     print(f"{CARRIED}: {total / 2**20:.1f} MiB")
     return 0
 
 
-def train(stage: str, stop_after: float, options: list[str]) -> int:
+def train(stage: str, stop_after: float, cases: int, options: list[str]) -> int:
     """Trains a stage for `stop_after` minutes or to the end of the schedule, validates, and fills $OUT."""
     prepare_machine()
     from omnie.train.__main__ import parser
@@ -89,7 +102,7 @@ def train(stage: str, stop_after: float, options: list[str]) -> int:
     timer.start()
     result = run(config)
     timer.cancel()
-    report(config.out, result, options)
+    report(config.out, result, cases, options)
     return 0
 
 
@@ -100,14 +113,14 @@ def prepare_machine() -> None:
         with tarfile.open(CARRIED / "assets.tar.xz") as archive:
             archive.extractall(ROOT, filter="data")
     if not SITE.exists() and not all(importlib.util.find_spec(name) for name in ("espeakng_loader", "soxr")):
-        wheels = [str(path) for path in (CARRIED / "wheels").glob("*.whl")]
-        flags = ["-q", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--target", str(SITE)]
-        subprocess.run([sys.executable, "-m", "pip", "install", *flags, *wheels], check=True)
+        with tarfile.open(CARRIED / "site.tar.xz") as archive:
+            archive.extractall(SITE.with_suffix(".part"), filter="data")
+        (SITE.with_suffix(".part") / "site").rename(SITE)
     sys.path.append(str(SITE))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(SITE)])  # for the data workers
 
 
-def report(run: Path, result, options: list[str]) -> None:
+def report(run: Path, result, cases: int, options: list[str]) -> None:
     """The weights in parts, the curves and the figures, into $OUT (the run's folder where that is not set)."""
     import torch
 
@@ -117,8 +130,10 @@ def report(run: Path, result, options: list[str]) -> None:
     out = Path(os.environ.get("OUT", run / "out"))
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, _ = checkpoint.load(run / "model", dtype=torch.bfloat16)
-    scores = validate(model.to(device), None, cases=6)
+    scores = {}
+    if cases:
+        model, _ = checkpoint.load(run / "model", dtype=torch.bfloat16)
+        scores = validate(model.to(device), None, cases)
     facts = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,

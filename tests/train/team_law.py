@@ -9,6 +9,7 @@ import itertools
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from omnie.errors import OmnieError
 from omnie.train.config import TrainConfig
 from omnie.train.objective.routers import RouterSettings
 from omnie.train.optim.team import STEP, STOP, Team
+from omnie.train.stream.feed import Step, to_device
 from omnie.train.stream.loader import LoaderSettings, batches
 from omnie.train.trainer import Trainer
 from train import fake
@@ -25,9 +27,10 @@ from train import fake
 STEPS = 4
 
 
-def stream(shard: tuple[int, int]):
+def stream(shard: tuple[int, int]) -> Iterator[Step]:
     settings = LoaderSettings(rows=2, length=256, workers=1, pool=8, shard=shard)
-    return batches(fake.source(), settings, {"next": shard[0], "pending": [], "dropped": 0}, lambda: 0.0)
+    made = batches(fake.source(), settings, {"next": shard[0], "pending": [], "dropped": 0}, lambda: 0.0)
+    return (to_device(batch, torch.device("cpu"), torch.float32) for batch in made)
 
 
 def trainer(folder: Path, **changes) -> Trainer:

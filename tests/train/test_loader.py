@@ -1,15 +1,20 @@
 """The stream: the same on every machine, the same after a resume, and an error when a worker fails or dies."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from omnie.errors import OptionError
+from omnie.train.stream import loader as loader_module
+from omnie.train.stream.feed import KEPT, Feed
 from omnie.train.stream.loader import Loader, LoaderError, LoaderSettings, batches
-from omnie.train.stream.source import factor, read_mix
+from omnie.train.stream.source import STRIDE, factor, read_mix
 
 from . import fake
+from .test_run import Made
 
 SETTINGS = LoaderSettings(rows=2, length=256, workers=1, pool=8)
 START = {"next": 0, "pending": [], "dropped": 0}
@@ -76,3 +81,28 @@ def test_an_unknown_skill_in_the_mix_is_an_error(tmp_path) -> None:
     (tmp_path / "mix.toml").write_text("chrats = 2.0\n")
     with pytest.raises(OptionError, match="chrats"):
         read_mix(tmp_path / "mix.toml", {"charts.value": 1.0})
+
+
+def test_a_batch_larger_than_its_slot_takes_the_pipe(monkeypatch) -> None:
+    monkeypatch.setattr(loader_module, "BYTES", 8)
+    with Loader(fake.source, SETTINGS) as loader:
+        assert same(next(loader), next(fresh()))
+
+
+def test_what_is_spelled_comes_again_to_the_worker_that_remembers_it() -> None:
+    stream = replace(fake.source(), weights={"lines.read": 1.0, "speech.transcribe": 1.0}, encoders=1.0)
+    keys = [stream.pick(index, 0.0) for index in range(60_000)]
+    assert 2.5 < len(keys) / len(set(keys)) <= 4
+    assert all((index - number) % STRIDE == 0 for index, (_, number) in enumerate(keys))
+    assert len({name for name, _ in keys}) == 2
+
+
+def test_batches_come_again_only_when_none_is_ready() -> None:
+    made = Made()
+    feed = Feed(made, torch.device("cpu"), torch.float32, reuse=3)
+    steps = [next(feed) for _ in range(3 * KEPT[0])]
+    assert feed.fresh == KEPT[0]
+    assert all(torch.equal(steps[n].inputs["input_ids"], steps[n % KEPT[0]].inputs["input_ids"]) for n in range(len(steps)))
+    made.waiting = 1
+    next(feed)
+    assert feed.fresh == KEPT[0] + 1

@@ -12,13 +12,14 @@ from omnie.train.config import TrainConfig
 from omnie.train.objective.losses import AlignmentHeads, AlignmentTensors, reading_loss
 from omnie.train.record import state
 from omnie.train.record.log import RunLog
+from omnie.train.stream.feed import Feed
 from omnie.train.stream.loader import LoaderSettings, batches
 from omnie.train.trainer import PATIENCE, Trainer, TrainingError
 
 from . import fake
 
 
-class Stream:
+class Made:
     """The loader's face on a stream in this process."""
 
     def __init__(self, place: dict | None = None):
@@ -36,6 +37,11 @@ class Stream:
         self.seen = value
 
 
+def feed(place: dict | None = None, reuse: int = 1) -> Feed:
+    """The stream as steps on the CPU."""
+    return Feed(Made(place), torch.device("cpu"), torch.float32, reuse)
+
+
 def config(out: Path, **changes) -> TrainConfig:
     settings = {"size": "toy", "steps": 6, "eval_minutes": 0.0, "warmup": 2, "lr": 0.01, "dtype": "float32"} | changes
     return TrainConfig(out=out, **settings)
@@ -46,7 +52,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)  # barriers between threads on shared cores take longer than a toy's work
 
 
-def run(trainer: Trainer, stream: Stream) -> float:
+def run(trainer: Trainer, stream: Feed) -> float:
     with RunLog(trainer.config.out) as log:
         trainer.run(stream, log)
     return float(sum(p.detach().double().abs().sum() for p in trainer.model.parameters()))
@@ -54,7 +60,7 @@ def run(trainer: Trainer, stream: Stream) -> float:
 
 def test_a_run_learns(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=25))
-    stream, losses = Stream(), []
+    stream, losses = feed(), []
     for _ in range(25):
         trainer.step(stream)
         losses.append(trainer.meter.flush()["loss"])
@@ -62,37 +68,37 @@ def test_a_run_learns(tmp_path) -> None:
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path) -> None:
-    whole = run(Trainer(config(tmp_path / "whole")), Stream())
+    whole = run(Trainer(config(tmp_path / "whole")), feed())
     first = Trainer(config(tmp_path / "split"))
-    stream = Stream()
+    stream = feed()
     for _ in range(3):
         first.step(stream, first.schedule.rate(first.steps, 0.0))
     first.save(stream)
     second = Trainer(config(tmp_path / "split"))
     (place,) = second.restore(state.checkpoints(tmp_path / "split")[-1])
     assert second.steps == 3
-    assert run(second, Stream(place)) == pytest.approx(whole, rel=1e-6)
+    assert run(second, feed(place)) == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_stopped_run_saves_and_says_so(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=1000))
     trainer.stopping = True
     with RunLog(tmp_path) as log:
-        result = trainer.run(Stream(), log)
+        result = trainer.run(feed(), log)
     assert not result.finished
     assert len(state.checkpoints(tmp_path)) == 1
 
 
 def test_exported_weights_start_another_run(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=1))
-    run(trainer, Stream())
+    run(trainer, feed())
     again = Trainer(config(tmp_path / "next", init=tmp_path / "model"))
     expected = dict(trainer.model.named_parameters())
     assert all(torch.equal(p, expected[name]) for name, p in again.model.named_parameters())
 
 
 def test_infinite_gradients_are_skipped_and_then_end_the_run(tmp_path) -> None:
-    trainer, stream = Trainer(config(tmp_path)), Stream()
+    trainer, stream = Trainer(config(tmp_path)), feed()
     with torch.no_grad():
         trainer.model.lm_head.weight[5, 0] = float("nan")
     with RunLog(tmp_path) as log:
@@ -106,7 +112,7 @@ def test_every_parameter_of_the_used_modalities_gets_a_gradient(tmp_path) -> Non
     trainer = Trainer(config(tmp_path, alignment=0.2))
     seen: set[str] = set()
     trainer.optimizer.zero_grad = lambda: None  # type: ignore[method-assign]
-    trainer.step(Stream())
+    trainer.step(feed())
     seen = {name for name, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     silent = {name for name, _ in trainer.model.named_parameters()} - seen
     used = re.compile(r"experts|reading\.\w+\.(recall|before|source)")  # a fresh encoder reads nothing that could be recalled

@@ -23,8 +23,8 @@ from omnie.ops.attention.cpu import attention as cpu_attention
 
 MEL_PER_FRAME = 4
 """Log-mel frames per frame of the transformer."""
-TOGETHER = 16
-"""Recordings that are encoded side by side, padded to the longest of them."""
+TOGETHER, TOGETHER_ON_GPU = 16, 256
+"""Recordings that are encoded side by side, padded to the longest of them: a GPU starts kernels more slowly than it pads."""
 
 
 class AudioOutput(NamedTuple):
@@ -91,7 +91,8 @@ class AudioEncoder(nn.Module):
         """
         clips = mel_SM.to(self.conv1.dtype).split(lengths.tolist())
         order = sorted(range(len(clips)), key=lambda n: len(clips[n]))
-        groups = [order[n : n + TOGETHER] for n in range(0, len(order), TOGETHER)]
+        together = TOGETHER_ON_GPU if mel_SM.is_cuda else TOGETHER
+        groups = [order[n : n + together] for n in range(0, len(order), together)]
         parts = [self._encode_similar([clips[n] for n in group], lengths[group]) for group in groups]
         if len(parts) == 1 and order == sorted(order):
             return parts[0]

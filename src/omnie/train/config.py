@@ -41,6 +41,7 @@ class TrainConfig:
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
+    reuse: Annotated[int, "Times that a batch may come: again when no new one is ready, so that a fast device never waits."] = 1
     nice: Annotated[int, "By how much the data processes' priority is lowered."] = 0
     processes: Annotated[int, "Training processes on a CPU, each with its own batches, sharing the optimiser's work."] = 1
     threads: Annotated[int | None, "Threads of each training process on a CPU; else PyTorch's choice."] = None
@@ -58,7 +59,7 @@ class TrainConfig:
             raise OptionError("the run has no end", allowed="minutes or steps", hint="give --minutes 60")
         if self.init and self.encoders_from:
             raise OptionError("two sources of encoders", allowed="--init or --encoders-from", hint="--init brings its own")
-        for name in ("rows", "row", "accumulate", "workers", "processes"):
+        for name in ("rows", "row", "accumulate", "workers", "processes", "reuse"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
         for name in ("encoders", "rest", "spelling", "teach", "coarse"):

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from omnie.train.optim.team import STATE, STEP, STOP, Team
 from omnie.train.record import state
 from omnie.train.record.log import RunLog
 from omnie.train.record.meter import Meter
-from omnie.train.stream.feed import Step, to_device
+from omnie.train.stream.feed import Batches, Feed, Step
 from omnie.train.stream.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.stream.source import default_source
 from omnie.train.validate import validate
@@ -70,7 +70,7 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
     trainer.optimizer.share(trainer.model.buffers())
     team, follow = trainer.team, partial(_follow, trainer, make)
     with _stop_on_signal(trainer), team.forked(follow), RunLog(config.out) as log, make(team) as loader:
-        return trainer.run(loader, log)
+        return trainer.run(trainer.feed(loader), log)
 
 
 def _loader(config: TrainConfig, source: Callable[[], Source], places: list[dict], team: Team) -> Loader:
@@ -81,12 +81,13 @@ def _loader(config: TrainConfig, source: Callable[[], Source], places: list[dict
 def _follow(trainer: "Trainer", make: Callable[[Team], Loader], team: Team, pipe: Any) -> None:
     """What a process does that does not lead: steps as ordered."""
     with make(team) as loader:
+        feed = trainer.feed(loader)
         while (order := team.await_order())[0] != STOP:
             if order[0] == STATE:
-                pipe.send(loader.state)
+                pipe.send(feed.state)
             else:
-                loader.progress(trainer.progress)
-                trainer.step(loader, order[1])
+                feed.progress(trainer.progress)
+                trainer.step(feed, order[1])
 
 
 class Trainer:
@@ -133,23 +134,27 @@ class Trainer:
     def progress(self) -> float:
         return self.schedule.progress(self.steps, self.seconds)
 
-    def run(self, loader: Loader, log: RunLog) -> TrainResult:
+    def feed(self, batches: Batches) -> Feed:
+        """What the steps come from."""
+        return Feed(batches, self.device, self.dtype, self.config.reuse)
+
+    def run(self, feed: Feed, log: RunLog) -> TrainResult:
         """Steps until the end; saves, validates and logs on the way."""
         config, saved, validated, scores = self.config, time.monotonic(), time.monotonic(), {}
         while not self.schedule.done(self.steps, self.seconds) and not self.stopping:
             self._begin_answers()
             rate = self.schedule.rate(self.steps, self.seconds)
             self.team.order(STEP, rate)
-            self.step(loader, rate, log)
-            loader.progress(self.progress)
-            self._report(loader, log)
+            self.step(feed, rate, log)
+            feed.progress(self.progress)
+            self._report(feed, log)
             if time.monotonic() - saved >= 60 * config.save_minutes:
-                self.save(loader)
+                self.save(feed)
                 saved = time.monotonic()
             if config.eval_minutes and time.monotonic() - validated >= 60 * config.eval_minutes:
                 scores = self._validate(log)
                 validated = time.monotonic()
-        self.save(loader)
+        self.save(feed)
         finished = not self.stopping
         if finished and config.eval_minutes:
             scores = self._validate(log)
@@ -172,15 +177,13 @@ class Trainer:
         optimizer.rounds = True
         optimizer.show(n for n in optimizer.coarse if self.team.mine(n))
 
-    def step(self, loader: Loader, rate: float = 1.0, log: RunLog | None = None) -> None:
+    def step(self, feed: Iterator[Step], rate: float = 1.0, log: RunLog | None = None) -> None:
         """One optimiser step over `accumulate` batches of every process, at the schedule's `rate`."""
         self._begin_rounding()
         traces = []
         for _ in range(self.config.accumulate):
             with self.meter.time("wait"):
-                batch = next(loader)
-            with self.meter.time("move"):
-                step = to_device(batch, self.device, self.dtype)
+                step = next(feed)
             with self.meter.time("forward"):
                 loss, trace = self.loss(step, rate)
             with self.meter.time("backward"):
@@ -277,13 +280,13 @@ class Trainer:
             hint = "lower --lr, or resume with another --seed"
             raise TrainingError("gradients stay infinite", value=f"{PATIENCE} steps", hint=hint)
 
-    def save(self, loader: Loader) -> Path:
+    def save(self, feed: Feed) -> Path:
         """A resumable checkpoint and the weights as a model folder."""
         tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         tensors |= {f"buffer/{name}": tensor for name, tensor in self.model.named_buffers()}
         facts = {"step": self.steps, "tokens": self.team.tokens, "seconds": self.seconds}
         facts["answering"] = self.answering
-        facts["loaders"] = [loader.state, *self.team.states()]
+        facts["loaders"] = [feed.state, *self.team.states()]
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
         masters = {self.optimizer.names[n]: self.optimizer.master(n) for n in self.optimizer.coarse}
@@ -308,10 +311,11 @@ class Trainer:
         log.say(f"step {self.steps}: " + "  ".join(f"{name} {score:.2f}" for name, score in scores.items()))
         return scores
 
-    def _report(self, loader: Loader, log: RunLog) -> None:
+    def _report(self, feed: Feed, log: RunLog) -> None:
         if self.meter.age < log.every:
             return
-        values = self.meter.flush() | {"data/waiting": loader.waiting, "data/dropped": loader.dropped}
+        values = self.meter.flush() | {"data/waiting": feed.waiting, "data/dropped": feed.dropped}
+        values["data/fresh"] = feed.fresh
         values["tokens"] = self.team.tokens
         values["tokens/s"] *= self.team.size  # the meter has this process's batches only
         log.scalars(self.steps, values | {"progress": self.progress, "seconds": self.seconds})

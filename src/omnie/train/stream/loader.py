@@ -7,7 +7,6 @@ so that a resumed run goes on with exactly the batches that the killed one would
 
 import contextlib
 import os
-import pickle
 import queue
 import threading
 import traceback
@@ -19,9 +18,13 @@ from typing import Any, Protocol
 
 from omnie.errors import OmnieError
 from omnie.train.stream.packing import Batch, Packer, Sample, collate
+from omnie.train.stream.slots import Slots
 
 PREFETCH = 4
 """Batches that each worker may be ahead of the trainer."""
+SLOTS, BYTES = 2, 3072
+"""Batches of a worker that lie in shared memory, and its size for each of their tokens (one of a picture has 2,352 bytes of
+pixels and 56 of the rest)."""
 
 
 class LoaderError(OmnieError):
@@ -65,6 +68,7 @@ class LoaderSettings:
 class _Worker:
     process: Any
     connection: Connection
+    slots: Slots
     ready: queue.Queue = field(default_factory=lambda: queue.Queue(PREFETCH))
 
 
@@ -91,11 +95,12 @@ class Loader:
 
     def _launch(self, context: Any, build: Callable[[], Source], index: int) -> _Worker:
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (build, self.settings, index, self._states[index], self._progress, theirs)
+        slots = Slots(context, SLOTS, BYTES * self.settings.rows * self.settings.length)
+        arguments = (build, self.settings, index, self._states[index], self._progress, slots, theirs)
         process = context.Process(target=_work, args=arguments, daemon=True, name=f"omnie-data-{index}")
         process.start()
         theirs.close()  # so that our end sees the end of the pipe when the worker dies
-        worker = _Worker(process, ours)
+        worker = _Worker(process, ours, slots)
         threading.Thread(target=_receive, args=(worker,), daemon=True).start()
         return worker
 
@@ -173,7 +178,7 @@ def _receive(worker: _Worker) -> None:
     """Moves batches from the pipe to the queue; the last thing it puts is the failure."""
     try:
         while True:
-            worker.ready.put(pickle.loads(worker.connection.recv_bytes()))
+            worker.ready.put(worker.slots.receive(worker.connection))
     except (EOFError, OSError) as error:
         worker.ready.put(error)
 
@@ -189,16 +194,18 @@ def _failure(worker: _Worker, got: object) -> LoaderError:
     )
 
 
-def _work(build: Callable, settings: LoaderSettings, index: int, state: dict, progress: Any, pipe: Connection) -> None:
+def _work(
+    build: Callable, settings: LoaderSettings, index: int, state: dict, progress: Any, slots: Slots, pipe: Connection
+) -> None:
     try:
         if settings.nice:
             os.nice(settings.nice)
         for batch in batches(build(), settings, state, lambda: progress.value):
-            pipe.send_bytes(pickle.dumps(batch, protocol=5))
+            slots.send(batch, pipe)
     except (BrokenPipeError, KeyboardInterrupt):
         pass  # the trainer has gone
     except BaseException:
-        pipe.send_bytes(pickle.dumps(traceback.format_exc()))
+        slots.send(traceback.format_exc(), pipe)
 
 
 def batches(source: Source, settings: LoaderSettings, state: dict, progress: Callable[[], float]):

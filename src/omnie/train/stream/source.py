@@ -24,6 +24,9 @@ from omnie.train.stream.packing import IGNORE, Sample, Spelled, shrink
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
 REPEATS = 4
+"""Times that what is only spelled comes: encoders learn faster than voices speak and pictures are painted."""
+STRIDE = 840
+"""A multiple of most numbers of workers: what comes again comes to the worker that remembers it."""
 WINDOW = 4096
 """Examples among which those that come again are drawn, and how many a worker remembers."""
 EDGE = 0.06
@@ -74,14 +77,11 @@ class Stream:
         return names[int(np.searchsorted(ends, where * ends[-1], side="right").clip(max=len(names) - 1))]
 
     def _pick_spelling(self, index: int) -> tuple[str, int]:
-        """A recording comes `REPEATS` times, far apart: the encoders hear faster than the voices can speak."""
-        rng = np.random.default_rng([self.seed, index, REPEATS])
+        """The sample of a number that is drawn about `REPEATS` times, far apart, by indices that are alike in `STRIDE`."""
+        number = index // REPEATS + int(np.random.default_rng([self.seed, index, REPEATS]).integers(WINDOW))
+        number += (index - number) % STRIDE
         names = [name for name in skills.TRANSCRIBED if name in self.weights]
-        name = self._draw(names, 0.0, rng.random())
-        if skills.group_of(name) != "speech":
-            return SPELLING + name, index
-        number = index // REPEATS + int(rng.integers(WINDOW))
-        return SPELLING + name, number + (index - number) % 2  # of two workers the same one finds it in its memory
+        return SPELLING + self._draw(names, 0.0, np.random.default_rng([self.seed, number, REPEATS + 2]).random()), number
 
     def make(self, key: tuple[str, int]) -> Sample:
         """The encoded example of a key."""
