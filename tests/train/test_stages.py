@@ -263,4 +263,4 @@ def test_the_texts_of_a_chart_lie_within_its_picture() -> None:
         example = skills.example("charts.extreme", "train", index)
         height, width = example.parts[0].value.pixels.shape[:2]
         assert example.written
-        assert all(-2 < box[0] < box[2] < width + 2 and -2 < box[1] < box[3] < height + 2 for _, box, _ in example.written)
+        assert all(-2 < box[0] < box[2] < width + 2 and -2 < box[1] < box[3] < height + 2 for _, box, *_ in example.written)

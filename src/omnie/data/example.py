@@ -25,12 +25,14 @@ word error rate; equal JSON fields; the expected words appear in the answer; the
 class Written(NamedTuple):
     """What is to be read at a place of a picture or clip: its text, or the name of what is seen there.
 
-    `box`: left, top, right, bottom in pixels; `pair`: in which pair of a clip's frames.
+    `box`: left, top, right, bottom in pixels; `pair`: in which pair of a clip's frames; `thing`: the number (`pictures.things`)
+    of a thing that is drawn there, where nothing is to be read.
     """
 
     text: str
     box: tuple[float, float, float, float]
     pair: int = 0
+    thing: int | None = None
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,7 @@ def name(rng: np.random.Generator, split: Split) -> Example:
     box = int(rng.integers(2, width - side - 1)), int(rng.integers(2, height - side - 1)), side
     pixels = paint(rng, family, [(thing.name, box)], width, height)
     turns = (_named(rng, split, thing, asked) for asked in (language, _other(language)))
-    seen = (Written(both_names(thing), (0, box[1], width, box[1] + side)),)
-    return _example("objects.name", pixels, split, family, turns, seen)
+    return _example("objects.name", pixels, split, family, turns, _seen([(thing, box)]))
 
 
 def _named(rng: np.random.Generator, split: Split, thing: Thing, language: Language) -> Turn:
@@ -120,13 +119,12 @@ def word(thing: Thing, language: Language) -> str:
     return thing.name if language == "en" else thing.german
 
 
-def both_names(thing: Thing) -> str:
-    """What is to be read where the thing is: its names in both languages, for a picture does not know which will be asked."""
-    return f"{thing.name}\n{thing.german}"
-
-
 def _seen(drawn: Iterable[tuple[Thing, Box]]) -> tuple[Written, ...]:
-    return tuple(Written(both_names(thing), (left, top, left + side, top + side)) for thing, (left, top, side) in drawn)
+    numbers = {name: number for number, name in enumerate(things())}
+    return tuple(
+        Written(thing.name, (left, top, left + side, top + side), thing=numbers[thing.name])
+        for thing, (left, top, side) in drawn
+    )
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from omnie.data.audio.acoustics import placed, recorded, resample
+from omnie.data.audio.acoustics import coloured, placed, recorded, resample
 from omnie.data.audio.sentences import draw_sentence, pools, spell
 from omnie.data.audio.voices import RATE, draw_voice, speak
 from omnie.data.example import Example, Generator, Scoring, Split
@@ -210,7 +210,10 @@ GENERATORS: dict[str, Generator] = {
 def draw_speech(rng: np.random.Generator, split: Split, sentence: str, spoken: Language) -> tuple[Audio, dict[str, str]]:
     """The sentence, spoken by a voice of the split and recorded somewhere; and the families it drew on."""
     voice = draw_voice(rng, split, spoken)
-    samples = resample(speak(sentence, voice), RATE, warp=rng.uniform(0.92, 1.09))
+    size = (0.84, 1.19) if split == "train" else (0.92, 1.09)
+    samples = resample(speak(sentence, voice), RATE, warp=rng.uniform(*size))
+    if split == "train":  # held-out voices differ from these in their colour above all
+        samples = coloured(rng, samples)
     audio = recorded(rng, placed(samples, rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.3)))
     return audio, {"voice": voice.variant}
 

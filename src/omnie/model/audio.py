@@ -89,20 +89,26 @@ class AudioEncoder(nn.Module):
         Recordings of similar length are encoded together, so that a short one does not cost what the longest does; long ones
         go piece by piece.
         """
-        clips = mel_SM.to(self.conv1.dtype).split(lengths.tolist())
-        order = sorted(range(len(clips)), key=lambda n: len(clips[n]))
+        mel_SM = F.pad(mel_SM.to(self.conv1.dtype), (0, 0, 0, 1))  # the last row is what padding shows
+        lengths = lengths.cpu()
+        counts = lengths.tolist()
+        order = sorted(range(len(counts)), key=lambda n: counts[n])
         together = TOGETHER_ON_GPU if mel_SM.is_cuda else TOGETHER
         groups = [order[n : n + together] for n in range(0, len(order), together)]
-        parts = [self._encode_similar([clips[n] for n in group], lengths[group]) for group in groups]
+        parts = [self._encode_similar(mel_SM, lengths, group) for group in groups]
         if len(parts) == 1 and order == sorted(order):
             return parts[0]
         back = torch.tensor(order, device=mel_SM.device).argsort()
         return AudioOutput(*(_stacked(kind).index_select(0, back) for kind in zip(*parts, strict=True)))
 
-    def _encode_similar(self, clips: list[Tensor], lengths: Tensor) -> AudioOutput:
-        longest = max(len(clip) for clip in clips)
-        padded = -(-longest // MEL_PER_TOKEN) * MEL_PER_TOKEN
-        mel_ASM = torch.stack([F.pad(clip, (0, 0, 0, padded - len(clip))) for clip in clips])
+    def _encode_similar(self, mel_SM: Tensor, lengths: Tensor, group: list[int]) -> AudioOutput:
+        """The recordings `group` side by side; the last row of `mel_SM` is silence."""
+        ends = lengths.cumsum(0)[group]
+        lengths = lengths[group]
+        padded = -(-int(lengths.max()) // MEL_PER_TOKEN) * MEL_PER_TOKEN
+        place = torch.arange(padded)
+        index_AS = torch.where(place < lengths[:, None], (ends - lengths)[:, None] + place, len(mel_SM) - 1)
+        mel_ASM = mel_SM[index_AS.to(mel_SM.device)]
         state, outputs = None, []
         for piece in mel_ASM.split(8 * self.piece, dim=1):
             output, state = self.encode_piece(piece, lengths, state)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from omnie.errors import InputError
 from omnie.inputs import AUDIO, IMAGE, TEXT, VIDEO
 from omnie.model.config import Architecture
 from omnie.ops.experts import experts as expert_product
+from omnie.ops.reorder import reorder
 
 GROUP_OF_MODALITY = {TEXT: "text", IMAGE: "vision", VIDEO: "vision", AUDIO: "audio"}
 
@@ -39,7 +39,10 @@ class RouterTrace:
 
     def add(self, group: str, probabilities_TE: Tensor, index_TK: Tensor, weight_ED: Tensor) -> None:
         experts = probabilities_TE.shape[1]
-        load_E = torch.bincount(index_TK.reshape(-1), minlength=experts).float() / index_TK.numel()
+        chosen = index_TK.reshape(-1)  # `bincount` would wait for a GPU
+        load_E = probabilities_TE.new_zeros(experts).scatter_add_(0, chosen, probabilities_TE.new_ones(len(chosen))) / len(
+            chosen
+        )
         # Switch Transformer's balance loss (Fedus et al. 2021, eq. 4): even load gives 1.
         balance = experts * (load_E * probabilities_TE.mean(dim=0)).sum()
         self.balance[group] = self.balance.get(group, 0.0) + balance
@@ -77,20 +80,6 @@ class TokenGroups:
         if len(order) != len(types):
             raise InputError("unknown modality of a token", value=int(types.max()), allowed=str(sorted(GROUP_OF_MODALITY)))
         return cls({group: tokens for group, tokens in index.items() if len(tokens)}, order, order.argsort())
-
-
-class _Reorder(torch.autograd.Function):
-    """x[order]. Backward: grad[back], a gather too; autograd's own scattered add is ten times slower on a CPU."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor) -> Tensor:
-        ctx.save_for_backward(back)
-        return x.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (back,) = ctx.saved_tensors
-        return grad.contiguous().index_select(0, back), None, None
 
 
 class FeedForward(nn.Module):
@@ -188,9 +177,9 @@ class MixtureOfExperts(nn.Module):
             (name,) = tokens.index
             return self.groups[name](x_TD, name, trace)
         counts = [len(index) for index in tokens.index.values() if index is not None]
-        parts = zip(tokens.index, _Reorder.apply(x_TD, tokens.order, tokens.back).split(counts), strict=True)
+        parts = zip(tokens.index, reorder(x_TD, tokens.order, tokens.back).split(counts), strict=True)
         y_TD = torch.cat([self.groups[name](part, name, trace) for name, part in parts])
-        return _Reorder.apply(y_TD, tokens.back, tokens.order)
+        return reorder(y_TD, tokens.back, tokens.order)
 
 
 class Dense(FeedForward):

@@ -15,6 +15,7 @@ stands at the top or how high a bar reaches.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -240,16 +241,18 @@ def _weights(silence_BS: Tensor, items_BS: Tensor) -> Tensor:
 
 def places(sizes: Sequence[Size]) -> Tensor:
     """Cosines of each token's height and width as shares of its picture's, float32 [T, 2 WAVES]."""
+    return torch.cat([_places(*size) for size in sizes])
 
+
+@functools.lru_cache(4096)
+def _places(frames: int, rows: int, columns: int) -> Tensor:
     def waves(count: int) -> Tensor:
         share = (torch.arange(count) + 0.5) / count
         return torch.cos(math.pi * share[:, None] * torch.arange(1, WAVES + 1))
 
-    def one(frames: int, rows: int, columns: int) -> Tensor:
+    with torch.inference_mode(False):  # kept for training too, where a tensor born in inference mode is refused
         down, across = waves(rows)[:, None].expand(-1, columns, -1), waves(columns).expand(rows, -1, -1)
         return torch.cat([down, across], dim=-1).flatten(0, 1).repeat(frames, 1)
-
-    return torch.cat([one(*size) for size in sizes])
 
 
 def readings(steps: dict[str, int] | None, hidden: int, vocabulary: int) -> nn.ModuleDict | None:

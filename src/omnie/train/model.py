@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from omnie import checkpoint
+from omnie.data.pictures.things import things
 from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
@@ -16,19 +17,20 @@ from omnie.model.omni import Omni
 from omnie.processor import Encoder
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
-from omnie.train.objective.losses import AlignmentHeads
+from omnie.train.objective.losses import AlignmentHeads, Naming
 from omnie.train.stream.source import BUILT_IN
 
 HEAD = "lm_head.weight"
 ALIGNMENT = "alignment.safetensors"
-"""The heads of the alignment loss: only training reads them."""
+NAMING = "naming.safetensors"
+"""The heads of the alignment loss, and of the things' names: only training reads them."""
 
 
-def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, AlignmentHeads | None]:
+def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, AlignmentHeads | None, Naming]:
     """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train, and its heads.
 
     A folder whose model reads words but whose heads are not there, as a shipped one, goes on without them: fresh ones would
-    undo within a few steps what the encoders know.
+    undo within a few steps what the encoders know. The head that names things is fresh where the folder has none.
 
     Raises:
         CheckpointError: the folder's encoders do not fit.
@@ -50,8 +52,11 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tupl
         heads.load_state_dict(load_file(folder / ALIGNMENT))
     elif config.init and model.model.reading is not None:
         heads = None
+    naming = Naming(model.config.hidden_size, len(things()))
+    if folder and (folder / NAMING).exists():
+        naming.load_state_dict(load_file(folder / NAMING))
     model.model.language_model.gradient_checkpointing = config.checkpointing
-    return cast(model, dtype).to(device).train(), heads and heads.to(device, dtype)
+    return cast(model, dtype).to(device).train(), heads and heads.to(device, dtype), naming.to(device, dtype)
 
 
 @torch.no_grad()
@@ -94,20 +99,24 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
 
 
 def export(
-    model: Omni, heads: AlignmentHeads | None, folder: Path, processor: Path | None, masters: dict[str, Tensor] | None = None
+    model: Omni,
+    heads: dict[str, nn.Module | None],
+    folder: Path,
+    processor: Path | None,
+    masters: dict[str, Tensor] | None = None,
 ) -> None:
     """Writes a model folder in the training dtype, its heads beside it; each file appears whole or not at all.
 
     Args:
         model: Its weights are written, but those that `masters` has by name, which may be finer.
-        heads: Of the alignment loss.
+        heads: File name -> what only training has.
         folder: Where to.
         processor: Folder to copy tokenizer and settings from; None for the built-in ones.
         masters: Name -> weights, of any floating-point type.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts: list[tuple[nn.Module, str]] = [(model, "model.safetensors"), *([(heads, ALIGNMENT)] if heads is not None else [])]
-    for module, name in parts:
+    parts = {"model.safetensors": model, **{name: head for name, head in heads.items() if head is not None}}
+    for name, module in parts.items():
         finer = masters or {} if module is model else {}
         state = {key: finer.get(key, tensor).to(tensor.dtype) for key, tensor in module.state_dict().items() if key != HEAD}
         weights = {key: tensor.cpu().contiguous() for key, tensor in state.items()}

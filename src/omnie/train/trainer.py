@@ -20,7 +20,7 @@ from omnie.model.int4 import targets
 from omnie.model.reading import Told
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
-from omnie.train.model import build, export, shorten
+from omnie.train.model import ALIGNMENT, NAMING, build, export, shorten
 from omnie.train.objective.losses import cross_entropy, reading_loss
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
@@ -36,6 +36,8 @@ from omnie.train.stream.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.stream.source import default_source
 from omnie.train.validate import validate
 
+NAMES = 0.5
+"""Factor on the loss of the things' names, beside that of what is read."""
 PATIENCE = 5
 """Steps in a row without a finite gradient after which the run gives up."""
 
@@ -102,10 +104,14 @@ class Trainer:
         self.config = config
         self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
-        self.model, self.heads = build(config, self.device, self.dtype)
+        self.model, self.heads, self.naming = build(config, self.device, self.dtype)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         spelling = self.heads.named_parameters() if self.heads is not None else ()
-        named = [*self.model.named_parameters(), *((f"alignment.{n}", p) for n, p in spelling)]
+        named = [
+            *self.model.named_parameters(),
+            *((f"alignment.{n}", p) for n, p in spelling),
+            *((f"naming.{n}", p) for n, p in self.naming.named_parameters()),
+        ]
         rates = OptimizerSettings(
             muon=config.lr,
             adamw=config.lr * config.lr_other,
@@ -202,7 +208,7 @@ class Trainer:
 
     def loss(self, step: Step, rate: float = 1.0) -> tuple[Tensor, RouterTrace]:
         """The sum of all losses of one batch, and the routers' trace."""
-        if self.progress < self.config.encoders and step.alignments:
+        if self.progress < self.config.encoders and (step.alignments or step.named):
             return self._encoder_loss(step), RouterTrace()
         resting = self.progress < self.config.encoders + self.config.rest
         self._rest(resting)
@@ -219,8 +225,8 @@ class Trainer:
             prompt = F.cross_entropy(F.linear(hidden_ND, self.model.lm_head.weight).float(), step.prompt.labels)
             self.meter.add("prompt", prompt.detach())
             total = total + self.config.prompt * prompt
-        for name in step.alignments if self.config.alignment and not resting else ():
-            total = total + self.config.alignment * rate * self._alignment(name, output.media[name].tokens, step)
+        if self.config.alignment and not resting:
+            total = total + self.config.alignment * rate * self._reading({n: m.tokens for n, m in output.media.items()}, step)
         self.meter.trace = trace
         return total, trace
 
@@ -228,12 +234,20 @@ class Trainer:
         """What the encoders learn before there is a decoder worth asking: to spell what they see and hear."""
         tokens = {}
         for name, pixels in (("image", "pixel_values"), ("video", "pixel_values_videos")):
-            if name in step.alignments:
+            if name in step.alignments or (step.named and name == "image"):
                 tokens[name] = self.model.model.visual(step.inputs[pixels], step.inputs[f"{name}_grid_thw"]).tokens
         if "audio" in step.alignments:
             sounds = (step.inputs["input_features"], step.inputs["audio_lengths"])
             tokens["audio"] = self.model.model.audio.encode_batch(*sounds).tokens
-        return torch.stack([self._alignment(name, found, step) for name, found in tokens.items()]).sum()
+        return self._reading(tokens, step)
+
+    def _reading(self, tokens: dict[str, Tensor], step: Step) -> Tensor | float:
+        """What is lost where encoders' tokens do not tell what is written, said or seen."""
+        losses = [self._alignment(name, tokens[name], step) for name in step.alignments]
+        if step.named:
+            losses.append(NAMES * self.naming(tokens["image"], step.named))
+            self.meter.add("alignment/things", losses[-1].detach() / NAMES)
+        return torch.stack(losses).sum() if losses else 0.0
 
     def _rest(self, resting: bool) -> None:
         """Encoders that rest are not differentiated: a third of their cost, and what they can do is kept."""
@@ -290,7 +304,8 @@ class Trainer:
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
         masters = {self.optimizer.names[n]: self.optimizer.master(n) for n in self.optimizer.coarse}
-        export(self.model, self.heads, self.config.out / "model", self.config.processor, masters)
+        heads = {ALIGNMENT: self.heads, NAMING: self.naming}
+        export(self.model, heads, self.config.out / "model", self.config.processor, masters)
         return folder
 
     def restore(self, folder: Path) -> list[dict[str, Any]]:

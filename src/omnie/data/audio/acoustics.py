@@ -1,6 +1,7 @@
 """What happens to a sound on its way to the microphone: room, noise, band limits, gain. NumPy on 16 kHz samples.
 
-Everything here is applied in every split alike; what is split are voices and synthesis recipes, not microphones.
+Everything here is applied in every split alike, but `coloured`; what is split are voices and synthesis recipes, not
+microphones.
 """
 
 import numpy as np
@@ -31,6 +32,14 @@ def band(samples: np.ndarray, low: float, high: float) -> np.ndarray:
     frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE) + 1e-3
     gain = np.clip(1 + 3 * np.log2(frequencies / max(low, 1e-3)), 0, 1) * np.clip(1 - 3 * np.log2(frequencies / high), 0, 1)
     return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)].astype(np.float32)
+
+
+def coloured(rng: np.random.Generator, samples: np.ndarray, most: float = 9.0) -> np.ndarray:
+    """Samples whose spectrum is raised and lowered by up to `most` dB, smoothly, as by another throat or microphone."""
+    size = _fast_size(len(samples))
+    octaves = np.log2(np.fft.rfftfreq(size, 1 / SAMPLE_RATE) / 125 + 1e-3)
+    decibels = np.interp(octaves, np.arange(7), rng.uniform(-most, most, 7) * rng.uniform(0.2, 1.0))
+    return np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (decibels / 20), size)[: len(samples)].astype(np.float32)
 
 
 def filtered(samples: np.ndarray, zeros: list[float], poles: list[float]) -> np.ndarray:

@@ -17,6 +17,7 @@ from omnie.inputs import SPATIAL_MERGE, TEMPORAL_MERGE
 from omnie.model.config import VisionArchitecture
 from omnie.model.rope import Turns, picture_angles, rotate, turns
 from omnie.ops.attention.segments import SegmentAttention
+from omnie.ops.reorder import reorder
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -113,9 +114,32 @@ class Mlp(nn.Module):
         return self.fc2(self.activation(self.fc1(x)))
 
 
-def frame_pairs(x_TD: Tensor, frames: int) -> Tensor:
-    """Tokens of neighbouring frames side by side: [T / 2, 2 D] (of a picture: with itself, [T, 2 D])."""
-    if frames == 1:
+def frame_pairs(x_TD: Tensor, grids: list[list[int]]) -> Tensor:
+    """Tokens of neighbouring frames side by side: [T / 2, 2 D] of clips, [T, 2 D] of pictures (each with itself).
+
+    Args:
+        x_TD: Tokens of all items, one item after the other.
+        grids: Frames, patch rows and patch columns of each item.
+    """
+    sizes = [rows * columns // SPATIAL_MERGE**2 for _, rows, columns in grids]
+    if all(time == 1 for time, _, _ in grids):
         return torch.cat([x_TD, x_TD], dim=-1)
-    first, second = x_TD.view(frames // TEMPORAL_MERGE, TEMPORAL_MERGE, -1, x_TD.shape[-1]).unbind(1)
-    return torch.cat([first, second], dim=-1).flatten(0, 1)
+    order = _pair_order([time for time, _, _ in grids], sizes)
+    whole = len(order) == len(x_TD)  # no picture among the clips
+    pairs = reorder(x_TD, *_there(x_TD, order, order.argsort())) if whole else x_TD.index_select(0, *_there(x_TD, order))
+    return pairs.view(-1, TEMPORAL_MERGE * x_TD.shape[-1])
+
+
+def _there(x: Tensor, *indices: Tensor) -> tuple[Tensor, ...]:
+    return tuple(index.to(x.device) for index in indices)
+
+
+def _pair_order(times: list[int], sizes: list[int]) -> Tensor:
+    """Which token stands at each place of the pairs, one pair after the other."""
+    parts, begin = [], 0
+    for time, size in zip(times, sizes, strict=True):
+        place = torch.arange(begin, begin + time * size)
+        pairs = place.view(-1, TEMPORAL_MERGE, size) if time > 1 else place.expand(1, TEMPORAL_MERGE, size)
+        parts.append(pairs.transpose(1, 2).reshape(-1))
+        begin += time * size
+    return torch.cat(parts)

@@ -47,9 +47,7 @@ class Resampler(nn.Module):
     def forward(self, x_PD: Tensor, grids: list[list[int]]) -> Tensor:
         x = self.norm(x_PD)
         x = self.spatial(x.view(len(x) // SPATIAL_MERGE**2, -1))
-        sizes = [time * rows * columns // SPATIAL_MERGE**2 for time, rows, columns in grids]
-        pairs = [frame_pairs(item, grid[0]) for item, grid in zip(x.split(sizes), grids, strict=True)]
-        return self.output_norm(self.mlp(self.temporal(torch.cat(pairs))))
+        return self.output_norm(self.mlp(self.temporal(frame_pairs(x, grids))))
 
 
 class Merge(nn.Module):

@@ -10,6 +10,9 @@ bits; with 32 the calls are those of a CPU.
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,17 +51,33 @@ class _Return(torch.autograd.Function):
         return (grad if empty_S is None else grad.masked_fill_(empty_S[:, None], 0.0)), None, None, None
 
 
+class _Slots(NamedTuple):
+    """`shapes`: rows and width of each dense call; the token in each slot, the slot of each token, and which slots are empty
+    (None: none is)."""
+
+    shapes: list[tuple[int, int]]
+    token_S: Tensor
+    slot_T: Tensor
+    empty_S: Tensor | None
+
+
 class SegmentAttention:
     """Attention over sequences of the given lengths; called like any function of the attention interface."""
 
     def __init__(self, lengths: list[int], *, causal: bool, device: torch.device):
-        self.causal = causal
-        if device.type == "cuda":
-            self.longest = max(lengths, default=0)
-            self.ends = torch.tensor([0, *lengths]).cumsum(0).int().to(device)
+        self.causal, self.lengths, self.device = causal, lengths, device
+
+    @functools.cached_property
+    def _whole(self) -> tuple[Tensor, int]:
+        """Where the sequences begin and end, int32 [sequences + 1], and the longest one's length."""
+        return torch.tensor([0, *self.lengths]).cumsum(0).int().to(self.device), max(self.lengths, default=0)
+
+    @functools.cached_property
+    def _slots(self) -> _Slots:
+        lengths, causal, device = self.lengths, self.causal, self.device
         widths = [-(-n // ROUND) * ROUND if causal else n for n in lengths]
         starts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
-        self.shapes: list[tuple[int, int]] = []
+        shapes: list[tuple[int, int]] = []
         tokens, empties = [], []
         for width in sorted(set(widths)):
             chosen = [i for i, w in enumerate(widths) if w == width]
@@ -66,12 +85,11 @@ class SegmentAttention:
             empty = place >= torch.tensor([lengths[i] for i in chosen])[:, None]
             tokens.append((starts[chosen][:, None] + place).masked_fill(empty, 0).reshape(-1))
             empties.append(empty.reshape(-1))
-            self.shapes.append((len(chosen), width))
+            shapes.append((len(chosen), width))
         token_S, empty_S = torch.cat(tokens), torch.cat(empties)
         slot_T = torch.empty(sum(lengths), dtype=torch.long)
         slot_T[token_S[~empty_S]] = (~empty_S).nonzero().squeeze(-1)
-        self.token_S, self.slot_T = token_S.to(device), slot_T.to(device)
-        self.empty_S = empty_S.to(device) if bool(empty_S.any()) else None
+        return _Slots(shapes, token_S.to(device), slot_T.to(device), empty_S.to(device) if bool(empty_S.any()) else None)
 
     @classmethod
     def of(cls, segment_ids_BT: Tensor) -> SegmentAttention:
@@ -102,17 +120,18 @@ class SegmentAttention:
         if q_TNH.is_cuda and q_TNH.dtype.itemsize == 2:
             return self._attend_whole(q_TNH, k_TGH, v_TGH, scaling)
         repeat = q_TNH.shape[1] // k_TGH.shape[1]
-        shapes = [rows * width for rows, width in self.shapes]
-        q, k, v = (_Gather.apply(x.flatten(1), self.token_S, self.slot_T).split(shapes) for x in (q_TNH, k_TGH, v_TGH))
+        shapes, token_S, slot_T, empty_S = self._slots
+        sizes = [rows * width for rows, width in shapes]
+        q, k, v = (_Gather.apply(x.flatten(1), token_S, slot_T).split(sizes) for x in (q_TNH, k_TGH, v_TGH))
         training_on_cpu = torch.is_grad_enabled() and q_TNH.device.type == "cpu"
         attend = cpu_attention if training_on_cpu else _fused
         outputs = []
-        for i, (rows, width) in enumerate(self.shapes):
+        for i, (rows, width) in enumerate(shapes):
             heads = [x[i].view(rows, width, -1, q_TNH.shape[2]).transpose(1, 2) for x in (q, k, v)]
             heads[1:] = [x.repeat_interleave(repeat, dim=1) if repeat > 1 else x for x in heads[1:]]
             y = attend(*heads, causal=self.causal, scaling=scaling)
             outputs.append(y.transpose(1, 2).reshape(rows * width, -1))
-        return _Return.apply(torch.cat(outputs), self.slot_T, self.token_S, self.empty_S).view(q_TNH.shape)
+        return _Return.apply(torch.cat(outputs), slot_T, token_S, empty_S).view(q_TNH.shape)
 
     def _attend_whole(self, q_TNH: Tensor, k_TGH: Tensor, v_TGH: Tensor, scaling: float | None) -> Tensor:
         from torch.nn.attention.varlen import varlen_attn
@@ -120,8 +139,9 @@ class SegmentAttention:
         repeat = q_TNH.shape[1] // k_TGH.shape[1]
         k, v = (x.repeat_interleave(repeat, dim=1) if repeat > 1 else x for x in (k_TGH, v_TGH))
         window = (-1, 0) if self.causal else (-1, -1)
-        sizes = (self.ends, self.ends, self.longest, self.longest)
-        found = varlen_attn(q_TNH.contiguous(), k.contiguous(), v.contiguous(), *sizes, scale=scaling, window_size=window)
+        ends, longest = self._whole
+        qkv = (q_TNH.contiguous(), k.contiguous(), v.contiguous())
+        found = varlen_attn(*qkv, ends, ends, longest, longest, scale=scaling, window_size=window)
         assert isinstance(found, Tensor)
         return found
 

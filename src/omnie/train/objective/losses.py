@@ -87,6 +87,34 @@ def reading_loss(
 
 
 @dataclass(frozen=True, eq=False)
+class NamedTensors:
+    """`packing.Named` as tensors on the device."""
+
+    rows: Tensor
+    of: Tensor
+    things: Tensor
+
+
+class Naming(nn.Module):
+    """Which thing is seen: one linear layer on the mean of the tokens that show it. Only training has it.
+
+    Spelling the names instead taught nothing in fifty million tokens, and kept the encoder from learning to read
+    (`docs/lab.md`): a thing's tokens have no order in which a name's pieces would stand in them.
+    """
+
+    def __init__(self, width: int, things: int):
+        super().__init__()
+        self.head = nn.Linear(width, things)
+
+    def forward(self, tokens_PD: Tensor, where: NamedTensors) -> Tensor:
+        """The mean cross-entropy of the things' numbers, float32; the tokens' length does not matter."""
+        shown_ND = F.rms_norm(tokens_PD, tokens_PD.shape[-1:]).index_select(0, where.rows).to(self.head.weight.dtype)
+        total_MD = shown_ND.new_zeros(len(where.things), shown_ND.shape[-1]).index_add(0, where.of, shown_ND)
+        count_M = shown_ND.new_zeros(len(where.things)).index_add(0, where.of, torch.ones_like(shown_ND[:, 0]))
+        return F.cross_entropy(self.head(total_MD / count_M[:, None]).float(), where.things)
+
+
+@dataclass(frozen=True, eq=False)
 class Targets:
     """The labelled positions of a batch, found once on the CPU.
 

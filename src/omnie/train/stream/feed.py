@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from omnie.processor.tokens import COUNT
-from omnie.train.objective.losses import AlignmentTensors, Targets, prompt_targets_of, targets_of
-from omnie.train.stream.packing import Alignment, Batch
+from omnie.train.objective.losses import AlignmentTensors, NamedTensors, Targets, prompt_targets_of, targets_of
+from omnie.train.stream.packing import Alignment, Batch, Named
 
 AHEAD = 3
 """Steps that lie ready on a GPU."""
@@ -25,7 +25,8 @@ HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, and its skills.
+    """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, things, and its
+    skills.
 
     `tokens` of its `slots` are real, the others padding.
     """
@@ -34,6 +35,7 @@ class Step:
     targets: Targets
     prompt: Targets
     alignments: dict[str, AlignmentTensors]
+    named: NamedTensors | None
     skills: tuple[str, ...]
     tokens: int
     slots: int
@@ -41,8 +43,8 @@ class Step:
     def tensors(self) -> Iterator[Tensor]:
         """Those that lie on the device."""
         yield from (tensor for name, tensor in self.inputs.items() if name not in HOST)
-        for group in (self.targets, self.prompt, *self.alignments.values()):
-            yield from (value for value in vars(group).values() if isinstance(value, Tensor))
+        for group in (self.targets, self.prompt, *self.alignments.values(), self.named):
+            yield from (value for value in vars(group).values() if isinstance(value, Tensor)) if group else ()
 
 
 class Batches(Protocol):
@@ -151,7 +153,10 @@ def moved(batch: Batch, device: torch.device) -> Step:
         inputs={name: array if name in HOST else move(array) for name, array in arrays.items()},
         targets=Targets(*map(move, (found.positions, found.labels, found.skills))),
         prompt=Targets(*map(move, (prompt.positions, prompt.labels, prompt.skills))),
-        alignments={name: _alignment(value, device) for name, value in batch.alignments.items()},
+        alignments={
+            name: AlignmentTensors(**_tensors(value, device), width=value.width) for name, value in batch.alignments.items()
+        },
+        named=NamedTensors(**_tensors(batch.named, device)) if batch.named else None,
         skills=batch.skills,
         tokens=batch.tokens,
         slots=batch.inputs["input_ids"].size,
@@ -171,8 +176,7 @@ def restore(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _alignment(value: Alignment, device: torch.device) -> AlignmentTensors:
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
-
-    return AlignmentTensors(**{name: tensor(array) for name, array in vars(value).items()}, width=value.width)
+def _tensors(arrays: Alignment | Named, device: torch.device) -> dict[str, Tensor]:
+    """A record's arrays by name."""
+    found = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in vars(arrays).items()}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}

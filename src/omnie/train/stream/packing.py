@@ -41,6 +41,14 @@ class Spelled:
 
 
 @dataclass(frozen=True, eq=False)
+class Drawn:
+    """A thing in a sample's only picture: its number, and int64 [N] those of the picture's tokens that show it."""
+
+    thing: int
+    tokens: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One encoded example.
 
@@ -48,12 +56,14 @@ class Sample:
         skill: The skill's dotted name.
         tensors: What the encoder returned for one conversation (`inputs.py`, without the batch axis).
         spelled: What can be read or heard where.
+        drawn: Which things are seen where.
         key: Names the example in its stream: (skill, index).
     """
 
     skill: str
     tensors: dict[str, np.ndarray]
     spelled: tuple[Spelled, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
     key: tuple[str, int] = ("", 0)
 
     def __len__(self) -> int:
@@ -84,6 +94,16 @@ class Alignment:
 
 
 @dataclass(frozen=True, eq=False)
+class Named:
+    """The things of a batch's pictures: token `rows[n]` of the encoder's output shows the thing `of[n]`, whose number is
+    `things[of[n]]`."""
+
+    rows: np.ndarray
+    of: np.ndarray
+    things: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """One training step's data.
 
@@ -92,6 +112,7 @@ class Batch:
             a quarter and half of the bytes through the pipe (pictures are 8-bit anyway; `restore` undoes it).
         skills: The skills in this batch; `skill_ids` [B, T] is each token's index into them.
         alignments: Medium ("image", "video", "audio") -> the texts to be spelled in it, where there are any.
+        named: The things in the pictures, where there are any.
         state: Where the stream that made this batch stands after it.
         examples: How many sequences are in it.
     """
@@ -100,6 +121,7 @@ class Batch:
     skills: tuple[str, ...]
     skill_ids: np.ndarray
     alignments: dict[str, Alignment] = field(default_factory=dict)
+    named: Named | None = None
     state: dict = field(default_factory=dict)
     examples: int = 0
 
@@ -173,7 +195,7 @@ def collate(rows: Sequence[Sequence[Sample]], length: int, state: dict | None = 
     for b, row in enumerate(rows):
         for sample, begin in zip(row, _begins(row), strict=True):
             skill_ids[b, begin : begin + len(sample)] = ids[sample.skill]
-    return Batch(inputs, skills, skill_ids, _alignments(flat), state or {}, len(flat))
+    return Batch(inputs, skills, skill_ids, _alignments(flat), _named(flat), state or {}, len(flat))
 
 
 def _begins(row: Sequence[Sample]) -> list[int]:
@@ -222,6 +244,15 @@ def _alignments(flat: Sequence[Sample]) -> dict[str, Alignment]:
         for text in sample.spelled:
             found[text.medium].append((begins[text.medium][index], text))
     return {medium: _alignment(texts) for medium, texts in found.items() if texts}
+
+
+def _named(flat: Sequence[Sample]) -> Named | None:
+    begins = _begins_seen(flat, "image_grid_thw", image_tokens)
+    found = [(begin + drawn.tokens, drawn.thing) for begin, sample in zip(begins, flat, strict=True) for drawn in sample.drawn]
+    if not found:
+        return None
+    of = np.repeat(np.arange(len(found)), [len(tokens) for tokens, _ in found])
+    return Named(_joined([tokens for tokens, _ in found]), of, np.array([thing for _, thing in found], np.int64))
 
 
 def _begins_seen(flat: Sequence[Sample], grids: str, count: Callable[[Sequence[int]], int]) -> list[int]:

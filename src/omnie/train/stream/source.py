@@ -19,7 +19,7 @@ from omnie.inputs import SPATIAL_MERGE, audio_tokens
 from omnie.media.types import Image, Video
 from omnie.messages import Message, Part, assistant, user
 from omnie.processor import Encoder
-from omnie.train.stream.packing import IGNORE, Sample, Spelled, shrink
+from omnie.train.stream.packing import IGNORE, Drawn, Sample, Spelled, shrink
 
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
@@ -48,7 +48,7 @@ class Stream:
     Attributes:
         weights: skill -> weight.
         example: (skill, index) -> Example.
-        encode: Example -> (tensors, what can be spelled).
+        encode: Example -> (tensors, what can be spelled, what things are drawn).
         mix: Factors on the weights.
         seed: Of the order of skills and of the examples.
         encoders: Share of training, at its beginning, in which only media with a transcript are drawn, without a question.
@@ -58,7 +58,7 @@ class Stream:
 
     weights: Mapping[str, float]
     example: Callable[[str, int], Example]
-    encode: Callable[[Example], tuple[dict[str, np.ndarray], tuple[Spelled, ...]]]
+    encode: Callable[[Example], tuple[dict[str, np.ndarray], tuple[Spelled, ...], tuple[Drawn, ...]]]
     mix: Mix
     seed: int = 0
     encoders: float = 0.0
@@ -91,8 +91,8 @@ class Stream:
         example = self.example(skill.removeprefix(SPELLING), number)
         if skill.startswith(SPELLING):
             example = replace(example, parts=(_unquestioned(example.parts[0]),), answer="", more=())
-        tensors, spelled = self.encode(example)
-        sample = Sample(skill, shrink(tensors), spelled, key)
+        tensors, spelled, drawn = self.encode(example)
+        sample = Sample(skill, shrink(tensors), spelled, drawn, key)
         if skill.startswith(SPELLING):
             sample.tensors["labels"].fill(IGNORE)  # or a medium without a question would be answered by silence
             self.made[key] = sample
@@ -140,15 +140,15 @@ def default_source(processor: Path | None, mix: Path | None, seed: int, encoders
 
 
 class Encoding:
-    """Examples to tensors and what can be spelled in them, with the encoder of a processor folder."""
+    """Examples to tensors and what can be spelled and named in them, with the encoder of a processor folder."""
 
     def __init__(self, processor: Path | None):
         self.encoder = Encoder.load(processor or BUILT_IN)
 
-    def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], tuple[Spelled, ...]]:
-        """The conversation with its answer, and its texts."""
+    def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], tuple[Spelled, ...], tuple[Drawn, ...]]:
+        """The conversation with its answer, its texts and its things."""
         tensors = self.encoder.encode(conversation(example), generation_prompt=False)
-        return tensors, spelled(example, tensors, self.encoder.tokenizer.encode)
+        return tensors, spelled(example, tensors, self.encoder.tokenizer.encode), drawn(example, tensors)
 
 
 def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable[[str], Sequence[int]]) -> tuple[Spelled, ...]:
@@ -168,7 +168,7 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
     grids = tensors[f"{medium}_grid_thw"]
     rows, columns = (int(n) // SPATIAL_MERGE for n in grids[0][1:])
     height, width = (1, 1) if example.transcript else _size(example.parts[0].value)
-    lines = _lines(written, rows / height, columns / width, rows, columns)
+    lines = _lines([text for text in written if text.thing is None], rows / height, columns / width, rows, columns)
     crowd = np.zeros((len(grids), rows, columns), int)
     for line in lines:
         crowd[line.where] += 1
@@ -181,6 +181,28 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
     rows_of = zip(places.reshape(-1, columns), crowd.reshape(-1, columns), strict=True)
     silent = [Spelled.of(medium, "", (), own[free == 0]) for own, free in rows_of if (free == 0).any()]
     return (*read, *silent)
+
+
+def drawn(example: Example, tensors: Mapping[str, np.ndarray]) -> tuple[Drawn, ...]:
+    """Which tokens of an example's picture show which thing: those whose middle lies in its box, or the one of the box's."""
+    things = [seen for seen in example.written if seen.thing is not None]
+    if not things or "image_grid_thw" not in tensors:
+        return ()
+    rows, columns = (int(n) // SPATIAL_MERGE for n in tensors["image_grid_thw"][0][1:])
+    height, width = _size(example.parts[0].value)
+    places = np.arange(rows * columns).reshape(rows, columns)
+    found = []
+    for thing in things:
+        left, top, right, bottom = thing.box
+        down, across = _covered(top, bottom, rows / height, rows), _covered(left, right, columns / width, columns)
+        found.append(Drawn(thing.thing or 0, places[down, across].flatten()))
+    return tuple(found)
+
+
+def _covered(begin: float, end: float, scale: float, count: int) -> slice:
+    """The tokens whose middle lies between two pixels, one at least."""
+    first = min(int(begin * scale + 0.5), int((begin + end) / 2 * scale), count - 1)
+    return slice(first, max(first + 1, min(int(end * scale + 0.5), count)))
 
 
 @dataclass
@@ -218,7 +240,7 @@ class _Line:
 def _lines(written: Sequence[Written], down: float, across: float, rows: int, columns: int) -> list[_Line]:
     """The lines in which texts are read, given tokens per pixel."""
     lines: list[_Line] = []
-    for text, box, pair in sorted(written, key=lambda it: (it.pair, it.box[0])):
+    for text, box, pair, _ in sorted(written, key=lambda it: (it.pair, it.box[0])):
         left, top, right, bottom = box
         row = min(int((top + bottom) / 2 * down), rows - 1)
         line = _Line([text], box, pair, row, _span(left * across, right * across, columns))
