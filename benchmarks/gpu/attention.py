@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
 
 import torch  # noqa: E402
 from attention import twelve  # noqa: E402
 from attention_dynamic import structures  # noqa: E402
+from timing import CUDA, DEVICE, timed  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -35,8 +36,6 @@ from omnie.ops.flashmask import ColumnMask, attention, gpu, kinds  # noqa: E402
 from omnie.ops.flashmask.gpu.lists import extremes_of, lists_of  # noqa: E402
 from omnie.ops.flashmask.pages import PAGE, KeyPages  # noqa: E402
 
-CUDA = torch.cuda.is_available()
-DEVICE = "cuda" if CUDA else "cpu"
 DTYPE = torch.bfloat16 if CUDA else torch.float16  # the interpreter has no bfloat16 product
 CANDIDATES = {
     "FORWARD": [
@@ -58,24 +57,6 @@ CANDIDATES = {
         (64, 64, 4, 3),
     ],
 }
-
-
-def timed(run: Callable[[], Any], seconds: float = 0.15) -> float:
-    """Seconds of one call: the median of several, by the device's clock."""
-    run()
-    if not CUDA:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-    times: list[float] = []
-    while sum(times) < seconds and len(times) < 50:
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end) / 1000)
-    return sorted(times)[len(times) // 2]
 
 
 def tensors(n: int, heads: int, groups: int, size: int, grad: bool = False) -> list[Tensor]:

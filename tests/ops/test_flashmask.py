@@ -359,3 +359,17 @@ BAD = {
 def test_bad_input_is_an_error(name):
     with pytest.raises(OptionError, match="allowed"):
         BAD[name](*tensors("grouped"))
+
+
+@TRITON
+def test_tiles_are_listed_once_for_a_mask_and_forgotten_with_it():
+    from omnie.ops.flashmask.gpu import lists
+
+    mask, other = kinds.causal(48), kinds.full(48)
+    first = lists.kept_lists(mask, 16, 16)
+    assert lists.kept_lists(mask, 16, 16) is first
+    assert lists.kept_lists(mask, 16, 16, by_columns=True) is not first
+    assert not torch.equal(lists.kept_lists(other, 16, 16).full, first.full)
+    kept = len(lists._KEPT)
+    del mask, first
+    assert len(lists._KEPT) == kept - 1

@@ -214,6 +214,7 @@ BAD = {
     "ends too late": lambda x, end, w: grouped_linear(x[1:], end, w),
     "ends that fall": lambda x, end, w: grouped_linear(x, torch.tensor([3, 2, 8, 9, 14]), w),
     "a negative end": lambda x, end, w: grouped_linear(x, torch.tensor([-1, 2, 8, 9, 14]), w),
+    "not for torch's kernel": lambda x, end, w: grouped_linear(x, end, w, backend="torch"),
     "other device": lambda x, end, w: grouped_linear(x, end.to("meta"), w),
 }
 
@@ -224,6 +225,16 @@ def test_bad_input_is_an_error(name):
         BAD[name](*case("odd"))
 
 
+@pytest.mark.parametrize("counts", [[3, 1, 4, 0, 5], [0, 0, 7], [0, 0]])
+def test_torch_s_kernel_is_the_reference_too(counts):
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(sum(counts), 24, generator=random).bfloat16().requires_grad_()
+    weight = torch.randn(len(counts), 16, 24, generator=random).bfloat16().requires_grad_()
+    end = torch.tensor(counts).cumsum(0)
+    wide = (x.detach().float().requires_grad_(), end, weight.detach().float().requires_grad_())
+    agree(run("torch", x, end, weight), run("reference", *wide), 2e-2)
+
+
 @TRITON
 def test_the_gpu_has_no_float64():
     with pytest.raises(OptionError, match="allowed"):
@@ -231,4 +242,4 @@ def test_the_gpu_has_no_float64():
 
 
 def test_there_is_a_test_for_every_backend():
-    assert set(BACKENDS) == {"reference", "cpu", "gpu"}
+    assert set(BACKENDS) == {"reference", "cpu", "gpu", "torch"}

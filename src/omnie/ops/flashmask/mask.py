@@ -22,7 +22,8 @@ class ColumnMask:
 
     Attributes:
         lts, lte, uts, ute: int32 [B or 1, M, S]; M is 1, or one mask for each key-value head. 0 <= UTS <= UTE <= LTS <= LTE <=
-            T wherever both intervals hold something; an empty interval starts where it ends.
+            T wherever both intervals hold something; an empty interval starts where it ends. Not to be written to: what is
+            found out about a mask is kept.
         queries: T, the number of rows.
     """
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from omnie.errors import OptionError
-from omnie.ops.grouped_linear import cpu, reference
+from omnie.ops.grouped_linear import cpu, library, reference
 
 __all__ = ["BACKENDS", "DTYPES", "grouped_linear"]
 
@@ -33,6 +33,7 @@ BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "reference": reference.grouped_linear,
     "cpu": cpu.grouped_linear,
     "gpu": _gpu,
+    "torch": library.grouped_linear,
 }
 
 
@@ -44,7 +45,7 @@ def grouped_linear(x_RI: Tensor, end_E: Tensor, weight_EOI: Tensor, *, backend: 
         end_E: int32 or int64, the row behind each group's last one; an empty group ends where the one before does. The last end
             is the number of rows. The values are checked on a CPU; on a GPU that would mean to wait for it.
         weight_EOI: One matrix a group, of x's dtype.
-        backend: "reference", "cpu" or "gpu"; by x's device when left out.
+        backend: "reference", "cpu", "gpu" or "torch"; the fastest that takes these when left out.
 
     Returns:
         [R, O] in x's dtype. Under autocast, as with torch's own products, x and weight are cast and so is the result.
@@ -56,9 +57,13 @@ def grouped_linear(x_RI: Tensor, end_E: Tensor, weight_EOI: Tensor, *, backend: 
     if torch.is_autocast_enabled(device):
         x_RI, weight_EOI = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x_RI, weight_EOI))
     check(x_RI, end_E, weight_EOI)
-    name = backend or ("gpu" if device == "cuda" else "cpu")
+    fits = library.fits(x_RI, weight_EOI)
+    name = backend or ("cpu" if device != "cuda" else "torch" if fits else "gpu")
     if name not in BACKENDS:
         raise OptionError("unknown backend of the grouped product", value=name, allowed=", ".join(BACKENDS))
+    if name == "torch" and not fits:
+        value = f"{x_RI.dtype}, {tuple(weight_EOI.shape)}"
+        raise OptionError("torch's grouped product does not take these", value=value, allowed="bfloat16, multiples of 8")
     return BACKENDS[name](x_RI, end_E, weight_EOI)
 
 

@@ -16,15 +16,16 @@ from omnie.errors import OptionError
 from omnie.ops.flashmask.gpu.backward import key_kernel, query_kernel
 from omnie.ops.flashmask.gpu.decode import decode_kernel
 from omnie.ops.flashmask.gpu.forward import forward_kernel
-from omnie.ops.flashmask.gpu.lists import Lists, extremes_of, lists_of
+from omnie.ops.flashmask.gpu.lists import Lists, kept_lists
 from omnie.ops.flashmask.mask import ColumnMask
 
 Table = dict[int, tuple[int, int, int, int]]
-FORWARD: Table = {64: (128, 64, 4, 3), 128: (128, 64, 8, 3), 256: (64, 64, 8, 2)}
-BACKWARD: Table = {64: (64, 64, 4, 2), 128: (64, 64, 8, 2), 256: (32, 64, 8, 1)}
+FORWARD: Table = {64: (64, 64, 4, 3), 128: (128, 128, 8, 3), 256: (64, 64, 8, 2)}
+BACKWARD: Table = {64: (64, 64, 4, 2), 128: (128, 64, 8, 2), 256: (32, 64, 8, 1)}
 """Largest padded head -> queries, keys a tile, warps, stages. In half precision; float32 takes the next larger head's row.
 
-The largest tiles of sm_90 whose program keeps to its registers, by ptxas' own report (`docs/lab.md`)."""
+The fastest of `benchmarks/gpu/attention.py` on an H200, causal, 16K tokens; those of 256, not measured, are the largest whose
+program keeps to its registers, by ptxas' own report (`docs/lab.md`)."""
 INTERPRETED = (16, 16, 4, 1)
 DECODE_ROWS, DECODE_KEYS = 64, 64
 LOG2E = 1.4426950408889634
@@ -69,7 +70,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp over the tiles of `lists` (its strides are the mask's), or over all that the mask leaves."""
     rows, width, constants = launch(FORWARD, q)
-    lists = lists_of(mask, extremes_of(mask, width), rows, width) if lists is None else lists
+    lists = kept_lists(mask, rows, width) if lists is None else lists
     out, lse = torch.empty_like(q), q.new_empty(q.shape[:3], dtype=torch.float32)
     blocks, columns = lists.tiles.shape[1:]
     forward_kernel[(blocks, q.shape[0] * q.shape[1])](
@@ -99,12 +100,11 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v."""
     rows, width, constants = launch(BACKWARD, q)
-    extremes = extremes_of(mask, width)
     delta = (d_out.float() * out.float()).sum(-1)
     lse = lse.masked_fill(lse == -torch.inf, torch.inf)
     d_q, d_k, d_v = (torch.empty_like(x) for x in (q, k, v))
     sizes = q.shape[1], k.shape[1], q.shape[2], k.shape[2]
-    lists = lists_of(mask, extremes, rows, width, by_columns=True)
+    lists = kept_lists(mask, rows, width, by_columns=True)
     blocks, entries = lists.tiles.shape[1:]
     key_kernel[(blocks, q.shape[0] * k.shape[1])](
         q,
@@ -124,7 +124,7 @@ def backward(
         scaling,
         **constants,
     )
-    lists = lists_of(mask, extremes, rows, width)
+    lists = kept_lists(mask, rows, width)
     blocks, entries = lists.tiles.shape[1:]
     query_kernel[(blocks, q.shape[0] * q.shape[1])](
         q, k, v, d_out, lse, delta, d_q, *mask.bounds, *lists, *sizes, entries, blocks, *strides(mask), scaling, **constants

@@ -12,6 +12,7 @@ when lengths change. Lists of columns (`by_columns`), for the backward pass, are
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 import triton
@@ -83,6 +84,17 @@ def extremes_of(mask: ColumnMask, width: int) -> Tensor:
         bounds = torch.cat([bounds, bounds[..., -1:].expand(-1, -1, missing)], -1)
     blocks = bounds.unflatten(-1, (-1, width))
     return torch.cat([blocks.amin(-1), blocks.amax(-1)])
+
+
+_KEPT: WeakKeyDictionary[ColumnMask, dict[tuple[int, int, bool], Lists]] = WeakKeyDictionary()
+
+
+def kept_lists(mask: ColumnMask, rows: int, width: int, *, by_columns: bool = False) -> Lists:
+    """`lists_of`, made once for a mask, which all layers share: at 8K making them takes as long as sparse attention."""
+    own = _KEPT.setdefault(mask, {})
+    if (rows, width, by_columns) not in own:
+        own[rows, width, by_columns] = lists_of(mask, extremes_of(mask, width), rows, width, by_columns=by_columns)
+    return own[rows, width, by_columns]
 
 
 def lists_of(mask: ColumnMask, extremes: Tensor, rows: int, width: int, *, by_columns: bool = False) -> Lists:
