@@ -2,7 +2,7 @@
 
 `python benchmarks/reading.py [--model MODEL] [--cases 50]` writes `benchmarks/results/reading.json`: for each skill whose
 examples say what is to be read where, the share of words that are wrong (edit distance of the vocabulary's words over their
-number), the share of letters, how many texts are right as a whole, and how many words are read in a token in which there is
+number), the share of letters, how many texts are right as a whole, and how many letters are read in a token in which there is
 nothing. Cases are held out; texts of charts are of the validation split, whose renderer says where they stand.
 """
 
@@ -21,6 +21,7 @@ from omnie.data import skills
 from omnie.data.scoring import edit_distance
 from omnie.evaluation.report import provenance, write
 from omnie.messages import user
+from omnie.model.reading.words import LETTERS
 from omnie.train.stream.source import spelled
 
 RESULT = Path(__file__).resolve().parent / "results" / "reading.json"
@@ -44,7 +45,7 @@ def merged(steps: Sequence[int], blank: int) -> list[int]:
 def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dict[str, Any]:
     """One skill's row."""
     sums = dict.fromkeys(
-        ("words", "wrong_words", "letters", "wrong_letters", "texts", "right_texts", "silent", "false_words"), 0
+        ("words", "wrong_words", "letters", "wrong_letters", "texts", "right_texts", "silent", "false_letters"), 0
     )
     for index in range(cases):
         example = skills.example(skill, split, index)
@@ -55,23 +56,23 @@ def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dic
             reading = model.model.reading["audio" if medium == "audio" else "image"]
             best = reading.logits(tokens(model.model, medium, tensors)).argmax(-1)
             for text in (text for text in texts if text.medium == medium):
-                read = merged(best[text.tokens].flatten().tolist(), model.config.vocab_size)
-                if not len(text.words):
+                read = bytes(merged(best[text.tokens].flatten().tolist(), LETTERS))
+                if not len(text.letters):
                     sums["silent"] += len(text.tokens)
-                    sums["false_words"] += len(read)
+                    sums["false_letters"] += len(read)
                     continue
-                written, words = bytes(text.letters.tolist()).decode(), text.words.tolist()
+                written, words = bytes(text.letters.tolist()), text.words.tolist()
                 sums["words"] += len(words)
-                sums["wrong_words"] += edit_distance(read, words)
+                sums["wrong_words"] += edit_distance(encoder.tokenizer.encode(read.decode(errors="replace")), words)
                 sums["letters"] += len(written)
-                sums["wrong_letters"] += edit_distance(encoder.tokenizer.decode(read), encoder.tokenizer.decode(words))
+                sums["wrong_letters"] += edit_distance(read, written)
                 sums["texts"] += 1
-                sums["right_texts"] += read == words
+                sums["right_texts"] += read == written
     shares = {
         "word_error": sums["wrong_words"] / max(sums["words"], 1),
         "letter_error": sums["wrong_letters"] / max(sums["letters"], 1),
         "whole": sums["right_texts"] / max(sums["texts"], 1),
-        "false_words_per_silent_token": sums["false_words"] / max(sums["silent"], 1),
+        "false_letters_per_silent_token": sums["false_letters"] / max(sums["silent"], 1),
     }
     return {"split": split, "cases": cases, "texts": sums["texts"]} | {name: round(share, 4) for name, share in shares.items()}
 
@@ -90,6 +91,7 @@ def main() -> None:
             model.float().eval(), encoder, skill, "validation" if skill in VALIDATION else "heldout", given.cases
         )
         print(skill, json.dumps(rows[skill]), file=sys.stderr, flush=True)
+    rows = {skill: row for skill, row in rows.items() if row["texts"]}  # things are drawn, not written
     write(given.out, provenance(given.model) | {"skills": rows})
 
 

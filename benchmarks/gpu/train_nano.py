@@ -12,7 +12,10 @@
    `python -m omnie.train --help`.
 
 What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
-`metrics.jsonl`, and `train_nano_gpu.json` (scores, losses, speed) for `benchmarks/results/`.
+`naming.safetensors`, `metrics.jsonl`, and `train_nano_gpu.json` (scores, losses, speed) for `benchmarks/results/`. To go on
+from them on a fresh machine, write them as int8 over `src/omnie/nano/` first (`checkpoint.save(model, encoder, folder,
+quantise="int8")`): the repository and the archives together just fit into 64 MiB. An H200 trained encoders at 250,000 tokens a
+second (`docs/lab.md`); the first step is done after some 15 s.
 """
 
 import argparse
@@ -35,11 +38,20 @@ SITE = Path("/tmp/omnie-site")
 LANGUAGES = ("de", "en")
 WHEELS = ("espeakng-loader==0.2.4", "soxr==1.0.0")
 PART = 15 << 20
-BATCHES = {"workers": 14, "reuse": 2, "save-minutes": 4, "eval-minutes": 0, "lr": 5e-3, "lr-other": 0.6}
+BATCHES = {
+    "workers": 14,
+    "nice": 10,
+    "threads": 2,
+    "reuse": 2,
+    "save-minutes": 4,
+    "eval-minutes": 0,
+    "lr": 5e-3,
+    "lr-other": 0.6,
+}
 STAGES = {
     "encoders": {
         "out": "runs/gpu_encoders", "init": "src/omnie/nano", "mix": "benchmarks/mix/encoders.toml", "encoders": 1.0,
-        "rows": 32, "lr-encoders": 0.4, "warmup": 100, "decay": 0.8, **BATCHES,
+        "rows": 64, "lr-encoders": 0.4, "warmup": 100, "decay": 0.8, **BATCHES,
     },
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
@@ -102,7 +114,7 @@ def train(stage: str, stop_after: float, cases: int, options: list[str]) -> int:
     timer.start()
     result = run(config)
     timer.cancel()
-    report(config.out, result, cases, options)
+    report(config, result, cases, options)
     return 0
 
 
@@ -120,13 +132,15 @@ def prepare_machine() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(SITE)])  # for the data workers
 
 
-def report(run: Path, result, cases: int, options: list[str]) -> None:
+def report(config, result, cases: int, options: list[str]) -> None:
     """The weights in parts, the curves and the figures, into $OUT (the run's folder where that is not set)."""
     import torch
 
     from omnie import checkpoint
+    from omnie.train.model import NAMING
     from omnie.train.validate import validate
 
+    run = config.out
     out = Path(os.environ.get("OUT", run / "out"))
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -138,6 +152,7 @@ def report(run: Path, result, cases: int, options: list[str]) -> None:
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "options": options,
+        "config": {name: str(value) for name, value in vars(config).items()},
         "steps": result.steps,
         "tokens": result.tokens,
         "seconds": round(result.seconds, 1),
@@ -147,7 +162,7 @@ def report(run: Path, result, cases: int, options: list[str]) -> None:
         "validation": scores,
     }
     (out / "train_nano_gpu.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    for name in (run / "model" / "config.json", run / "metrics.jsonl"):
+    for name in (run / "model" / "config.json", run / "model" / NAMING, run / "metrics.jsonl"):
         shutil.copy(name, out)
     split(run / "model" / "model.safetensors", out)
     print(json.dumps(facts))

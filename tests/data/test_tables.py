@@ -85,7 +85,7 @@ def test_pictures_fit_and_keep_a_margin():
     rng = np.random.default_rng(0)
     for index in range(60):
         table = tables.make(rng, ("de", "en")[index % 2], 3 + index % 4, 2 + index % 4)
-        pixels, _ = tables.draw(rng, "train", table)
+        pixels, *_ = tables.draw(rng, "train", table)
         height, width, _ = pixels.shape
         rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert width <= 600 and height <= 320 and (rim == pixels[0, 0]).all()
@@ -99,7 +99,7 @@ def test_every_kind_of_line_is_drawn(line, monkeypatch):
     def ink(kind: str) -> int:
         monkeypatch.setattr(tables, "LINES", (kind,))
         monkeypatch.setattr(tables, "owner", lambda _: "train")
-        pixels, _ = tables.draw(np.random.default_rng(6), "train", table)
+        pixels, *_ = tables.draw(np.random.default_rng(6), "train", table)
         return int((pixels != pixels[0, 0]).any(-1).sum())
 
     assert ink(line) == ink("none") if line == "none" else ink(line) > ink("none")

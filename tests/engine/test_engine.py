@@ -81,8 +81,8 @@ def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(model):
 
 
 def test_the_repetition_penalty_reaches_the_loop(model):
-    tokens = generate(model, prompt(), max_tokens=40, repetition_penalty=10.0)
-    free = generate(model, prompt(), max_tokens=40)
+    tokens = generate(model, prompt(), max_tokens=80, repetition_penalty=10.0)
+    free = generate(model, prompt(), max_tokens=80)
     assert len(set(tokens)) > len(set(free))
 
 

@@ -20,6 +20,7 @@ from omnie.ops.int4_linear import rounded
 from omnie.train import circuits
 from omnie.train import trainer as trainer_module
 from omnie.train.config import TrainConfig
+from omnie.train.model import NAMING
 from omnie.train.record import state
 from omnie.train.stream import source
 from omnie.train.stream.packing import IGNORE
@@ -121,17 +122,14 @@ def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> 
     assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
 
 
-def test_encoders_without_their_heads_go_on_by_words(tmp_path) -> None:
-    """As those of shipped weights do: fresh heads would undo what the encoders know."""
-    first = Trainer(config(tmp_path / "first", steps=1, size="nano", encoders=1.0))
+def test_a_model_without_the_head_that_names_things_gets_a_fresh_one(tmp_path) -> None:
+    first = Trainer(config(tmp_path / "first", steps=1, encoders=1.0))
     run(first, feed())
-    (tmp_path / "first" / "model" / "alignment.safetensors").unlink()
-    again = Trainer(config(tmp_path / "next", init=tmp_path / "first" / "model", steps=1, encoders=1.0))
-    assert again.heads is None
-    step = next(feed())
-    assert 0 < again._encoder_loss(step) < first._encoder_loss(step)
-    run(again, feed())
-    assert not (tmp_path / "next" / "model" / "alignment.safetensors").exists()
+    again = Trainer(config(tmp_path / "next", init=tmp_path / "first" / "model", steps=1))
+    assert torch.equal(again.naming.head.weight, first.naming.head.weight)
+    (tmp_path / "first" / "model" / NAMING).unlink()
+    other = Trainer(config(tmp_path / "other", init=tmp_path / "first" / "model", steps=1, seed=3))
+    assert not torch.equal(other.naming.head.weight, first.naming.head.weight)
 
 
 def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:
@@ -156,7 +154,7 @@ def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_pat
 def test_encoders_rest_while_the_decoder_begins_to_read(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=4, rest=0.5))
     body = trainer.model.model
-    heads = [head for part in body.reading.values() for head in (part.step_head, part.word_head)]
+    heads = [head for part in body.reading.values() for head in (part.step_head, part.letter_head)]
     encoders = [p for part in (body.visual, body.audio, *heads) for p in part.parameters()]
     before = [p.detach().clone() for p in encoders]
     for step in range(4):
@@ -188,7 +186,7 @@ def test_matrices_are_rounded_in_the_last_share_and_written_fine(tmp_path) -> No
 @pytest.mark.parametrize(
     "option, names",
     [
-        ("lr_encoders", ["visual.blocks.0.mlp.fc1.weight", "reading.audio.word_head.weight"]),
+        ("lr_encoders", ["visual.blocks.0.mlp.fc1.weight", "reading.audio.letter_head.weight"]),
         ("lr_circuits", ["language_model.layers.0.self_attn.v_proj.weight", "reading.image.recall.weight"]),
     ],
 )

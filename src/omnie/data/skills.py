@@ -57,7 +57,7 @@ GROUPS = {
 
 
 TRANSCRIBED = (
-    *("lines.read", "speech.transcribe", "speech.answer", "charts.title"),
+    *("lines.read", "speech.transcribe", "speech.answer", "charts.title", "tables.lookup"),
     *("objects.name", "objects.count", "objects.which", "scenes.motion", "scenes.object"),
 )
 """Skills whose examples tell what is said, written or seen in their media."""

@@ -15,7 +15,7 @@ from omnie.data.charts.axes import number
 from omnie.data.charts.content import choice
 from omnie.data.charts.questions import UNKNOWN
 from omnie.data.charts.sheet import Sheet, width
-from omnie.data.example import Example, Generator, Scoring, Split
+from omnie.data.example import Example, Generator, Scoring, Split, Written
 from omnie.data.turns import ROOM, Turn, followed
 from omnie.media.types import Image, Table
 from omnie.messages import Part, text
@@ -104,8 +104,9 @@ def owner(layout: str) -> Split:
     return "validation" if share == 0 else "heldout" if share == 1 else "train"
 
 
-def draw(rng: np.random.Generator, split: Split, table: Cells) -> tuple[np.ndarray, dict[str, str]]:
-    """The table as a picture: uint8 [height, width, 3], at most about 480 pixels wide, and the families it drew on."""
+def draw(rng: np.random.Generator, split: Split, table: Cells) -> tuple[np.ndarray, tuple[Written, ...], dict[str, str]]:
+    """The table as a picture: uint8 [height, width, 3], at most about 480 pixels wide, what is written in it, and the families
+    it drew on."""
     while owner(layout := "/".join(choice(rng, pool) for pool in (LINES, HEADERS, STRIPES, ALIGNS, TITLES))) != split:
         continue
     face = fonts.pick(rng, split, kinds=("sans", "serif", "mono", "slab"), styles=("regular",))
@@ -115,8 +116,8 @@ def draw(rng: np.random.Generator, split: Split, table: Cells) -> tuple[np.ndarr
     while (sizes := _widths(table, strong, px, gap)) and sum(sizes) > 470 and (px, gap) != (10, 4):
         px, gap = max(px - 1, 10), max(gap - 2, 4)
     high = px + int(rng.integers(4, 14))
-    pixels = _Drawn(rng, layout, table, face, strong, px, gap, sizes, high, title).pixels()
-    return pixels, {"font": face.family, "layout": f"table {layout}", "renderer": "pillow"}
+    drawn = _Drawn(rng, layout, table, face, strong, px, gap, sizes, high, title)
+    return drawn.pixels(), drawn.sheet.written, {"font": face.family, "layout": f"table {layout}", "renderer": "pillow"}
 
 
 def _bold(face: fonts.Face, split: Split) -> fonts.Face:
@@ -226,11 +227,12 @@ def _absent(rng: np.random.Generator, table: Cells) -> str:
 def lookup(rng: np.random.Generator, split: Split) -> Example:
     """A picture of a table and the question for one cell."""
     table = make(rng, choice(rng, ("de", "en")), int(rng.integers(3, 7)), int(rng.integers(2, 6)))
-    pixels, families = draw(rng, split, table)
+    pixels, written, families = draw(rng, split, table)
     turns = _turns(rng, split, table)
     first = next(turns)
     parts = (Part("image", Image(pixels)), text(first.question))
-    example = Example("tables.lookup", parts, first.answer, first.scoring, families={**families, "template": first.template})
+    families |= {"template": first.template}
+    example = Example("tables.lookup", parts, first.answer, first.scoring, families=families, written=written)
     return followed(example, split, turns, int(rng.integers(3, 6)), ROOM)
 
 

@@ -79,8 +79,8 @@ class Architecture:
         vision, audio: What differs from the encoders' defaults; None: no such encoder. `vision` may name its `kind`.
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
             "image_end", ...), where they are not those of our own vocabulary.
-        reading: Medium ("image", which serves video too, or "audio") -> words that may be read in one of its tokens
-            (`reading.py`); None: encoders whose tokens say nothing.
+        reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
+            tokens (`reading.py`); None: encoders whose tokens say nothing.
     """
 
     vocab_size: int = 103_424

@@ -10,7 +10,7 @@ from omnie.ops.int4_linear import PARTS
 from omnie.quantise.files import Place
 
 PARTS_OF_MODEL = {
-    "embedding and head": ("embed_tokens.", "lm_head."),
+    "embedding and head": ("embed_tokens.", "lm_head.", "reading.spelling"),
     "vision encoder": ("model.visual.", "model.reading.image."),
     "audio encoder": ("model.audio.", "model.reading.audio."),
     "attention": (".self_attn.",),

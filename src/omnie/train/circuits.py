@@ -3,7 +3,7 @@
 Copying what followed an earlier occurrence ("induction"; Olsson et al. 2022, sections 2 and 3) takes two layers: heads of the
 first write each token's predecessors into it, heads of the second look for a token whose predecessor equals the present one and
 promote it. Found by gradient descent alone this takes some 1e9 tokens, because neither half helps without the other; reading a
-page's text, a list or a transcript off the prompt is little else, and so is reading media aloud (`model/reading.py`). Started
+page's text, a list or a transcript off the prompt is little else, and so is reading media aloud (`model/reading/`). Started
 from it, training only has to refine it: nothing is held fixed. (Starting weights that imitate trained ones: Trockman and Kolter
 2023.)
 """

@@ -14,49 +14,45 @@ from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
+from omnie.model.reading.spelling import table
 from omnie.processor import Encoder
+from omnie.processor.tokens import COUNT
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
-from omnie.train.objective.losses import AlignmentHeads, Naming
+from omnie.train.objective.losses import Naming
 from omnie.train.stream.source import BUILT_IN
 
 HEAD = "lm_head.weight"
-ALIGNMENT = "alignment.safetensors"
 NAMING = "naming.safetensors"
-"""The heads of the alignment loss, and of the things' names: only training reads them."""
+"""The head that names things: only training reads it."""
 
 
-def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, AlignmentHeads | None, Naming]:
-    """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train, and its heads.
-
-    A folder whose model reads words but whose heads are not there, as a shipped one, goes on without them: fresh ones would
-    undo within a few steps what the encoders know. The head that names things is fresh where the folder has none.
+def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, Naming]:
+    """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train, and the head that
+    names things, which is fresh where the folder has none.
 
     Raises:
         CheckpointError: the folder's encoders do not fit.
     """
     torch.manual_seed(config.seed)
+    texts = Encoder.load(config.processor or BUILT_IN).tokenizer.texts
     if config.init:
         model = checkpoint.load(config.init)[0]
     else:
         model = Omni(architecture.architecture(config.size))
         circuits.install(model)
-        circuits.liken(
-            model.model.language_model.embed_tokens.weight, Encoder.load(config.processor or BUILT_IN).tokenizer.texts
-        )
-    heads: AlignmentHeads | None = AlignmentHeads(model.config.hidden_size)
+        circuits.liken(model.model.language_model.embed_tokens.weight, texts)
     if config.encoders_from:
         _take_encoders(model, config.encoders_from)
         shorten(model)
-    if (folder := config.init or config.encoders_from) and (folder / ALIGNMENT).exists():
-        heads.load_state_dict(load_file(folder / ALIGNMENT))
-    elif config.init and model.model.reading is not None:
-        heads = None
+    if model.model.reading is not None:
+        model.model.reading.spelling[: len(texts)] = table(texts, COUNT)
+    folder = config.init or config.encoders_from
     naming = Naming(model.config.hidden_size, len(things()))
     if folder and (folder / NAMING).exists():
         naming.load_state_dict(load_file(folder / NAMING))
     model.model.language_model.gradient_checkpointing = config.checkpointing
-    return cast(model, dtype).to(device).train(), heads and heads.to(device, dtype), naming.to(device, dtype)
+    return cast(model, dtype).to(device).train(), naming.to(device, dtype)
 
 
 @torch.no_grad()
@@ -81,11 +77,11 @@ def _take_encoders(model: Omni, folder: Path) -> None:
 
 
 def _encoders(model: Omni) -> dict[str, nn.Module]:
-    """What turns media into tokens and words, by name."""
+    """What turns media into tokens and letters, by name."""
     body = model.model
     parts = {"visual": body.visual, "audio": body.audio}
     for name, reading in (body.reading or {}).items():
-        parts |= {f"{name} steps": reading.step_head, f"{name} words": reading.word_head}
+        parts |= {f"{name} steps": reading.step_head, f"{name} letters": reading.letter_head}
     return parts
 
 
@@ -98,24 +94,18 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
     return model
 
 
-def export(
-    model: Omni,
-    heads: dict[str, nn.Module | None],
-    folder: Path,
-    processor: Path | None,
-    masters: dict[str, Tensor] | None = None,
-) -> None:
-    """Writes a model folder in the training dtype, its heads beside it; each file appears whole or not at all.
+def export(model: Omni, naming: Naming, folder: Path, processor: Path | None, masters: dict[str, Tensor] | None = None) -> None:
+    """Writes a model folder in the training dtype, the naming head beside it; each file appears whole or not at all.
 
     Args:
         model: Its weights are written, but those that `masters` has by name, which may be finer.
-        heads: File name -> what only training has.
+        naming: What only training has.
         folder: Where to.
         processor: Folder to copy tokenizer and settings from; None for the built-in ones.
         masters: Name -> weights, of any floating-point type.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"model.safetensors": model, **{name: head for name, head in heads.items() if head is not None}}
+    parts: dict[str, nn.Module] = {"model.safetensors": model, NAMING: naming}
     for name, module in parts.items():
         finer = masters or {} if module is model else {}
         state = {key: finer.get(key, tensor).to(tensor.dtype) for key, tensor in module.state_dict().items() if key != HEAD}

@@ -20,7 +20,7 @@ from omnie.model.int4 import targets
 from omnie.model.reading import Told
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
-from omnie.train.model import ALIGNMENT, NAMING, build, export, shorten
+from omnie.train.model import build, export, shorten
 from omnie.train.objective.losses import cross_entropy, reading_loss
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
@@ -104,14 +104,11 @@ class Trainer:
         self.config = config
         self.device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
-        self.model, self.heads, self.naming = build(config, self.device, self.dtype)
+        if self.device.type == "cuda":
+            torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape: 6 ms a call where 50 us are computed
+        self.model, self.naming = build(config, self.device, self.dtype)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
-        spelling = self.heads.named_parameters() if self.heads is not None else ()
-        named = [
-            *self.model.named_parameters(),
-            *((f"alignment.{n}", p) for n, p in spelling),
-            *((f"naming.{n}", p) for n, p in self.naming.named_parameters()),
-        ]
+        named = [*self.model.named_parameters(), *((f"naming.{n}", p) for n, p in self.naming.named_parameters())]
         rates = OptimizerSettings(
             muon=config.lr,
             adamw=config.lr * config.lr_other,
@@ -243,7 +240,8 @@ class Trainer:
 
     def _reading(self, tokens: dict[str, Tensor], step: Step) -> Tensor | float:
         """What is lost where encoders' tokens do not tell what is written, said or seen."""
-        losses = [self._alignment(name, tokens[name], step) for name in step.alignments]
+        reading = self.model.model.reading
+        losses = [self._alignment(name, tokens[name], step) for name in (step.alignments if reading is not None else ())]
         if step.named:
             losses.append(NAMES * self.naming(tokens["image"], step.named))
             self.meter.add("alignment/things", losses[-1].detach() / NAMES)
@@ -252,7 +250,7 @@ class Trainer:
     def _rest(self, resting: bool) -> None:
         """Encoders that rest are not differentiated: a third of their cost, and what they can do is kept."""
         body = self.model.model
-        heads = [part for name, part in (body.reading or {}).items() for part in (part.step_head, part.word_head)]
+        heads = [part for name, part in (body.reading or {}).items() for part in (part.step_head, part.letter_head)]
         for part in (body.visual, body.audio, *heads):
             part.requires_grad_(not resting)
 
@@ -273,16 +271,10 @@ class Trainer:
         return found or None
 
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:
-        """How well an encoder's tokens spell what is written or said, in bytes and in the words that the decoder reads."""
-        texts, tokens_PD, head = step.alignments[name], tokens.flatten(0, -2), "image" if name == "video" else name
-        loss = tokens_PD.new_zeros((), dtype=torch.float32)
-        if self.heads is not None:
-            loss = reading_loss(partial(self.heads.logits, head), tokens_PD, texts, texts.letters, texts.letters_of)
-            self.meter.add(f"alignment/{name}", loss.detach())
-        if self.model.model.reading is not None:
-            words = reading_loss(self.model.model.reading[head].logits, tokens_PD, texts, texts.words, texts.words_of)
-            self.meter.add(f"alignment/{name} words", words.detach())
-            loss = loss + words
+        """How well an encoder's tokens spell what is written or said."""
+        texts, reading = step.alignments[name], self.model.model.reading["image" if name == "video" else name]
+        loss = reading_loss(reading.logits, tokens.flatten(0, -2), texts, texts.letters, texts.letters_of)
+        self.meter.add(f"alignment/{name}", loss.detach())
         return loss
 
     def _guard(self, norm: float, log: RunLog | None) -> None:
@@ -304,8 +296,7 @@ class Trainer:
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
         masters = {self.optimizer.names[n]: self.optimizer.master(n) for n in self.optimizer.coarse}
-        heads = {ALIGNMENT: self.heads, NAMING: self.naming}
-        export(self.model, heads, self.config.out / "model", self.config.processor, masters)
+        export(self.model, self.naming, self.config.out / "model", self.config.processor, masters)
         return folder
 
     def restore(self, folder: Path) -> list[dict[str, Any]]:

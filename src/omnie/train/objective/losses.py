@@ -1,7 +1,6 @@
 """What is minimised: cross-entropy at labelled tokens, the alignment (CTC) losses of both encoders, the routers' losses.
 
-The routers' losses come from the model's output; the alignment heads live here because only training needs them: they are
-part of the training state and not of a shipped model.
+The routers' losses come from the model's output; the head that names things lives here because only training needs it.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,35 +26,6 @@ class AlignmentTensors:
     words_of: Tensor
     silent: Tensor
     width: int
-
-
-BYTES = 256
-STEPS = {"image": 8, "audio": 4}
-"""Steps of the alignment within a token: 4 pixels of a line are narrower than an 'i', 20 ms shorter than any sound."""
-
-
-class AlignmentHeads(nn.Module):
-    """One linear layer a modality, from a token to a few steps of byte probabilities.
-
-    What the model itself reads are the vocabulary's tokens (`model/reading.py`); bytes help it to learn that: a letter looks
-    and sounds alike wherever it stands, and some sixty letters are met in every batch, a thousand tokens are not.
-
-    Args:
-        width: Of the tokens.
-        steps: modality -> steps within a token.
-        classes: Of a step, without the blank (the last class).
-    """
-
-    def __init__(self, width: int, steps: Mapping[str, int] = STEPS, classes: int = BYTES):
-        super().__init__()
-        self.steps = dict(steps)
-        self.head = nn.ModuleDict({name: nn.Linear(width, count * (classes + 1)) for name, count in steps.items()})
-
-    def logits(self, name: str, tokens_ND: Tensor) -> Tensor:
-        """[N, steps, classes + 1]; the tokens' length does not matter."""
-        head = self.head[name]
-        x = F.rms_norm(tokens_ND, tokens_ND.shape[-1:]).to(head.weight.dtype)
-        return head(x).unflatten(-1, (self.steps[name], -1))
 
 
 def reading_loss(

@@ -1,0 +1,285 @@
+"""What an encoder reads, said in the decoder's own words, and where it stands.
+
+An encoder that has learned to spell (CTC; Graves et al. 2006) knows what stands in a picture or is said in a recording, but
+the decoder would have to learn anew what each encoder's tokens mean. Here the letters that are read in a medium's tokens are
+put together to the vocabulary's words (`spelling.py`), whose embeddings are added: to the decoder a spoken question then looks
+like a written one. Encoders spell in letters, because a letter looks and sounds alike wherever it stands; which letters of a
+word make one token of the vocabulary is nothing that can be seen (decision 20). That a prediction is fed back is
+self-conditioned CTC (Nozaki and Komatsu 2021, section 3).
+
+Between two words lie tokens in which nothing new is read, so "the token before" is not the word before. Each word therefore
+brings along the two before it, which is what attention needs to find a place again (`train/circuits.py`).
+
+A picture's tokens also get their place within the picture: rotary positions say how far two tokens are apart, not that a title
+stands at the top or how high a bar reaches.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omnie.inputs import AUDIO, IMAGE, SPATIAL_MERGE, TEMPORAL_MERGE, VIDEO, audio_tokens
+from omnie.model.reading.spelling import LONGEST, Speller
+
+Size = tuple[int, int, int]
+READ_AS = {IMAGE: "image", VIDEO: "image", AUDIO: "audio"}
+"""Modality -> the name of what reads it."""
+
+INNER = 128
+"""Width in which a step's letter is chosen; the choice itself is the same map in all steps of a token."""
+LETTERS = 256
+"""Bytes; the class behind them is the blank."""
+MEMORY = 64
+"""Width in which the words before are carried along."""
+REACH = 128
+"""Steps after which a word is forgotten if nothing else was read: 16 picture tokens or 2.5 s of sound."""
+GAP = 12
+"""Steps without a letter after which, in a picture, another text begins: one and a half tokens."""
+WAVES = 4
+"""Cosines of a token's height and width within a picture, half a wave to two."""
+BLANK = 10.0
+"""Bias of the blank in a fresh model: one that cannot read says nothing."""
+SPAN = 50
+"""Tokens of sound (4 s) within which words may move to an earlier token."""
+CHUNK = 1024
+"""Tokens that are read at once: it bounds the memory of long recordings and clips."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a decoder in training is told to be read (teacher forcing; Williams and Zipser 1989).
+
+    Attributes:
+        steps: bool [S], at which nothing but `words` is read.
+        at: int64 [W], the steps of the words.
+        words: int64 [W].
+    """
+
+    steps: Tensor
+    at: Tensor
+    words: Tensor
+
+
+class Words(NamedTuple):
+    """What is read in the tokens of several items, in order.
+
+    Attributes:
+        words: int64 [W], of the vocabulary.
+        tokens: int64 [W], in which each begins; `slots`: to which it is added.
+        last, last_but_one: int64 [W], which of these was read before it; -1: none.
+    """
+
+    words: np.ndarray
+    tokens: np.ndarray
+    slots: np.ndarray
+    last: np.ndarray
+    last_but_one: np.ndarray
+
+
+class Reading(nn.Module):
+    """Reads tokens in order. In a medium without writing or speech every step is blank and nothing is added.
+
+    Args:
+        hidden: Of the tokens and the embeddings.
+        steps: Places within a token, from left to right or from first to last, at which a letter may be read.
+        flat: Whether the tokens lie in a plane.
+    """
+
+    def __init__(self, hidden: int, steps: int, flat: bool = False):
+        super().__init__()
+        self.steps = steps
+        self.step_head = nn.Linear(hidden, steps * INNER)
+        self.letter_head = nn.Linear(INNER, LETTERS + 1)
+        self.recall = nn.Linear(hidden, MEMORY, bias=False)
+        self.before = nn.Linear(2 * MEMORY, hidden, bias=False)
+        self.step_head.init_std = hidden**-0.5
+        self.letter_head.init_std = INNER**-0.5
+        self.letter_head.init_last_bias = BLANK
+        self.place = nn.Linear(2 * WAVES, hidden, bias=False) if flat else None
+        self.source = nn.Linear(2 * WAVES, hidden, bias=False) if flat else None
+        for layer in (self.place, self.source):
+            if layer is not None:
+                layer.init_std = 0.25 * hidden**-0.5  # half as long as a token
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """[..., D] to [..., steps, LETTERS + 1]; the tokens' length does not matter."""
+        x = F.rms_norm(tokens, tokens.shape[-1:])
+        return self.letter_head(F.gelu(self.step_head(x).unflatten(-1, (self.steps, INNER))))
+
+    def forward(
+        self, tokens_TD: Tensor, sizes: Sequence[Size], words_VD: Tensor, speller: Speller, told: Told | None = None
+    ) -> Tensor:
+        """Tokens with the words that are read in them.
+
+        Args:
+            tokens_TD: The tokens of several items, one item after the other.
+            sizes: Of each item: frames, rows and columns of its tokens.
+            words_VD: The token embeddings.
+            speller: The vocabulary.
+            told: What is to be read at some steps whatever the tokens say.
+
+        Returns:
+            [T, D]
+        """
+        x, device = tokens_TD, tokens_TD.device
+        if self.place is not None:
+            places_TW = places(sizes).to(x)
+            x = x + self.place(places_TW)
+        read = self.read(tokens_TD, sizes, speller, told)
+        if not len(read.words):
+            return x
+        words_W, tokens_W, slots_W, *before = (torch.from_numpy(values).to(device) for values in read)
+        said_WD = words_VD.index_select(0, words_W)
+        recalled_WM = F.pad(self.recall(said_WD), (0, 0, 0, 1))  # the last row stands for no word, which -1 finds
+        said_WD = said_WD + self.before(torch.cat([recalled_WM[index] for index in before], dim=-1))
+        if self.source is not None:
+            said_WD = said_WD + self.source(places_TW.index_select(0, tokens_W))
+        return x.index_add(0, slots_W, said_WD.to(x.dtype))
+
+    @torch.no_grad()
+    def read(self, tokens_TD: Tensor, sizes: Sequence[Size], speller: Speller, told: Told | None = None) -> Words:
+        """Which words are read where."""
+        parts = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
+        letters_S = torch.cat(parts).cpu().numpy() if parts else np.empty(0, np.int64)
+        letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
+        found = self._words(letters_S, sizes, speller)
+        if told is not None:
+            found = np.concatenate([found, torch.stack([told.words, told.at], dim=1).cpu().numpy()])
+            found = found[found[:, 1].argsort(kind="stable")]
+        words_W, steps_W = found.T
+        counts = np.array([math.prod(size) for size in sizes], np.int64)
+        items_W = np.searchsorted(counts.cumsum() * self.steps, steps_W, side="right")
+        last_W = _before(items_W, steps_W)
+        last_but_one_W = np.where(last_W >= 0, last_W[last_W], -1) if len(last_W) else last_W
+        slots_W = word_slots(steps_W // self.steps, self._spans(sizes))
+        return Words(np.ascontiguousarray(words_W), steps_W // self.steps, slots_W, last_W, last_but_one_W)
+
+    def _words(self, letters_S: np.ndarray, sizes: Sequence[Size], speller: Speller) -> np.ndarray:
+        """int64 [W, 2]: the words that the likeliest letters make, and the step at which each begins."""
+        lines = self._lines(sizes)
+        line_S = np.repeat(np.arange(len(lines)), np.array(lines, np.int64) * self.steps)
+        ahead = np.ones(len(letters_S), bool)  # of equal letters side by side the first one counts
+        ahead[1:] = (letters_S[1:] != letters_S[:-1]) | (line_S[1:] != line_S[:-1])
+        steps_L = np.flatnonzero((letters_S != LETTERS) & ahead)
+        letters, line_L = letters_S[steps_L].astype(np.uint8).tobytes(), line_S[steps_L]
+        apart = line_L[1:] != line_L[:-1]
+        if self.place is not None:
+            apart |= np.diff(steps_L) > GAP
+        ends = [*(np.flatnonzero(apart) + 1).tolist(), len(letters)]
+        found: list[tuple[int, int]] = []
+        begin = 0
+        for end in ends:
+            found += [(word, steps_L[begin + place]) for word, place in speller.words(letters[begin:end])]
+            begin = end
+        return np.array(found, np.int64).reshape(-1, 2)
+
+    def _lines(self, sizes: Sequence[Size]) -> list[int]:
+        """Tokens of each stretch in which letters follow each other: a row of a picture, or a whole recording."""
+        if self.place is not None:
+            return [columns for frames, rows, columns in sizes for _ in range(frames * rows)]
+        return [math.prod(size) for size in sizes]
+
+    def _spans(self, sizes: Sequence[Size]) -> list[int]:
+        """Tokens of each stretch within which words move to its beginning: a frame, or a few seconds of sound."""
+        if self.place is not None:
+            return [rows * columns for frames, rows, columns in sizes for _ in range(frames)]
+        counts = [math.prod(size) for size in sizes]
+        return [min(SPAN, count - begin) for count in counts for begin in range(0, count, SPAN)]
+
+
+def _before(items_W: np.ndarray, steps_W: np.ndarray) -> np.ndarray:
+    """Which word was read before each: the one before it in its item, unless that is more than `REACH` steps back; -1: none."""
+    last_W = np.arange(len(items_W)) - 1
+    far = (np.diff(items_W) != 0) | (np.diff(steps_W) > REACH)
+    last_W[1:][far] = -1
+    return last_W
+
+
+def word_slots(tokens_W: np.ndarray, spans: Sequence[int]) -> np.ndarray:
+    """To which token each word is added: the n-th word of a span goes to its n-th token.
+
+    Several words stand in one token of a small picture, and none in most of a large one; attention finds a word, and the one
+    that follows it, only where a token carries no other. Of a span with more words than tokens each carries equally many
+    neighbours.
+
+    Args:
+        tokens_W: int64, ascending: the tokens in which words begin.
+        spans: Tokens of each span, in order.
+    """
+    length_N = np.array(spans, np.int64)
+    end_N = length_N.cumsum()
+    span_W = np.searchsorted(end_N, tokens_W, side="right")
+    words_N = np.bincount(span_W, minlength=len(spans))
+    order_W = np.arange(len(tokens_W)) - (words_N.cumsum() - words_N)[span_W]
+    each_N = np.maximum(-(-words_N // np.maximum(length_N, 1)), 1)
+    return (end_N - length_N)[span_W] + np.minimum(order_W // each_N[span_W], length_N[span_W] - 1)
+
+
+def places(sizes: Sequence[Size]) -> Tensor:
+    """Cosines of each token's height and width as shares of its picture's, float32 [T, 2 WAVES]."""
+    return torch.cat([_places(*size) for size in sizes])
+
+
+@functools.lru_cache(4096)
+def _places(frames: int, rows: int, columns: int) -> Tensor:
+    def waves(count: int) -> Tensor:
+        share = (torch.arange(count) + 0.5) / count
+        return torch.cos(math.pi * share[:, None] * torch.arange(1, WAVES + 1))
+
+    with torch.inference_mode(False):  # kept for training too, where a tensor born in inference mode is refused
+        down, across = waves(rows)[:, None].expand(-1, columns, -1), waves(columns).expand(rows, -1, -1)
+        return torch.cat([down, across], dim=-1).flatten(0, 1).repeat(frames, 1)
+
+
+class Readings(nn.ModuleDict):
+    """One `Reading` a medium ("image", "audio"), and the vocabulary that they share."""
+
+    spelling: Tensor
+    """`spelling.table`; a fresh model's is empty, so that no words are formed."""
+
+    def __init__(self, steps: dict[str, int], hidden: int, vocabulary: int):
+        super().__init__({name: Reading(hidden, count, flat=name == "image") for name, count in steps.items()})
+        self.register_buffer("spelling", torch.zeros(vocabulary, 1 + LONGEST))
+
+
+def readings(steps: dict[str, int] | None, hidden: int, vocabulary: int) -> Readings | None:
+    """What a model reads, or None for one whose encoders say nothing."""
+    return Readings(steps, hidden, vocabulary) if steps else None
+
+
+def read(
+    reading: Readings | None,
+    modality: int,
+    tokens_TD: Tensor,
+    sizes: Tensor,
+    words_VD: Tensor,
+    told: Told | None = None,
+) -> Tensor:
+    """Tokens as the decoder sees them: with what is read in them, where the model reads this medium.
+
+    Args:
+        modality: Of `inputs.py`.
+        sizes: Grids [I, 3] or lengths [A] of the items, as the model's inputs have them.
+    """
+    name = READ_AS[modality]
+    if reading is None or name not in reading:
+        return tokens_TD
+    items = [token_grid(modality, size) for size in sizes.tolist()]
+    return reading[name](tokens_TD, items, words_VD, Speller.of(reading.spelling), told)
+
+
+def token_grid(modality: int, size: Any) -> Size:
+    """Frames, rows and columns of an item's tokens, given its patch grid or its log-mel frames."""
+    if modality == AUDIO:
+        return 1, 1, audio_tokens(size)
+    frames, rows, columns = size
+    return max(frames // TEMPORAL_MERGE, 1), rows // SPATIAL_MERGE, columns // SPATIAL_MERGE
