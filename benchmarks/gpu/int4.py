@@ -29,11 +29,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
+import clock  # noqa: E402
 import torch  # noqa: E402
 import triton  # noqa: E402
 import triton.language as tl  # noqa: E402
+from clock import CUDA, DEVICE  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -42,8 +44,6 @@ from omnie.ops.int4_linear import Packed, gpu, reference, shapes  # noqa: E402
 from omnie.ops.int4_linear.gpu import launch  # noqa: E402
 from omnie.ops.int4_linear.gpu.launch import LARGEST, Tile  # noqa: E402
 
-CUDA = torch.cuda.is_available()
-DEVICE = "cuda" if CUDA else "cpu"
 DTYPE = torch.bfloat16
 GROUP = 32
 TOGETHER = 512 << 20 if CUDA else 0
@@ -88,21 +88,7 @@ def timed(run: Callable[[int], Any], calls: int, seconds: float = 0.2) -> float:
     with torch.cuda.graph(graph):
         for call in range(calls):
             run(call)
-    return events(graph.replay, seconds) / calls
-
-
-def events(run: Callable[[], Any], seconds: float) -> float:
-    """Seconds of a call by the device's clock, the median of several."""
-    run()
-    times: list[float] = []
-    while sum(times) < seconds and len(times) < 50:
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end) / 1000)
-    return sorted(times)[len(times) // 2]
+    return clock.timed(graph.replay, seconds) / calls
 
 
 def eager(run: Callable[[int], Any]) -> float:

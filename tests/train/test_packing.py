@@ -7,7 +7,7 @@ import torch
 from omnie.inputs import AUDIO, IMAGE, audio_tokens, image_tokens
 from omnie.train.config import TrainConfig
 from omnie.train.stream.feed import to_device
-from omnie.train.stream.packing import IGNORE, Packer, Sample, Spelled, collate
+from omnie.train.stream.packing import IGNORE, Drawn, Packer, Sample, Spelled, collate
 from omnie.train.trainer import Trainer
 
 from . import fake
@@ -118,6 +118,15 @@ def test_a_picture_in_which_nothing_is_written_has_no_texts() -> None:
     tensors = plain([8])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}
     alignment = collate([[Sample("s", tensors, (Spelled.of("image", "", [], [0, 1]),))]], 16).alignments["image"]
     assert (alignment.width, len(alignment.cells_of), alignment.silent.tolist()) == (0, 0, [0, 1])
+
+
+def test_things_are_found_behind_the_pictures_before_them() -> None:
+    tensors = plain([6])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}
+    second = Sample("s", tensors, drawn=(Drawn(7, np.array([0, 1])), Drawn(3, np.array([1]))))
+    batch = collate([[Sample("s", tensors), second]], 16)
+    assert batch.named is not None
+    assert [values.tolist() for values in vars(batch.named).values()] == [[2, 3, 3], [0, 0, 1], [7, 3]]
+    assert collate([[Sample("s", tensors)]], 16).named is None
 
 
 def test_alignment_of_sounds_skips_the_padding_between_clips() -> None:

@@ -255,6 +255,16 @@ def test_a_line_over_two_rows_is_read_in_one_of_them() -> None:
     assert [(len(item.letters), item.tokens.tolist()) for item in found] == [(4, [3, 4, 5]), (0, [0, 1, 2])]
 
 
+def test_a_thing_is_shown_by_the_tokens_under_it_and_nothing_is_read_there() -> None:
+    """Tokens of 32 pixels; a thing over two of them, and one smaller than a token."""
+    seen = (Written("goat", (32, 0, 96, 32), thing=7), Written("bee", (2, 40, 12, 50), thing=3))
+    example = Example("s", (Part("image", Image(np.zeros((64, 96, 3), np.uint8))), text("?")), "a", written=seen)
+    tensors = {"image_grid_thw": np.array([[1, 4, 6]])}
+    assert [(thing.thing, thing.tokens.tolist()) for thing in source.drawn(example, tensors)] == [(7, [1, 2]), (3, [3])]
+    found = source.spelled(example, tensors, lambda text: [1])
+    assert [(len(item.letters), item.tokens.tolist()) for item in found] == [(0, [0, 1, 2]), (0, [3, 4, 5])]
+
+
 @pytest.mark.skipif(not all(map(assets.fetched, assets.assets("font"))), reason=f"no fonts: run `{assets.COMMAND}`")
 def test_the_texts_of_a_chart_lie_within_its_picture() -> None:
     for index in range(20):

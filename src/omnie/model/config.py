@@ -80,7 +80,7 @@ class Architecture:
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
             "image_end", ...), where they are not those of our own vocabulary.
         reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
-            tokens (`reading.py`); None: encoders whose tokens say nothing.
+            tokens (`reading/`); None: encoders whose tokens say nothing.
     """
 
     vocab_size: int = 103_424

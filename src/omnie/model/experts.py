@@ -40,9 +40,8 @@ class RouterTrace:
     def add(self, group: str, probabilities_TE: Tensor, index_TK: Tensor, weight_ED: Tensor) -> None:
         experts = probabilities_TE.shape[1]
         chosen = index_TK.reshape(-1)  # `bincount` would wait for a GPU
-        load_E = probabilities_TE.new_zeros(experts).scatter_add_(0, chosen, probabilities_TE.new_ones(len(chosen))) / len(
-            chosen
-        )
+        count_E = probabilities_TE.new_zeros(experts).scatter_add_(0, chosen, probabilities_TE.new_ones(len(chosen)))
+        load_E = count_E / len(chosen)
         # Switch Transformer's balance loss (Fedus et al. 2021, eq. 4): even load gives 1.
         balance = experts * (load_E * probabilities_TE.mean(dim=0)).sum()
         self.balance[group] = self.balance.get(group, 0.0) + balance

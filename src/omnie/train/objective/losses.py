@@ -68,8 +68,8 @@ class NamedTensors:
 class Naming(nn.Module):
     """Which thing is seen: one linear layer on the mean of the tokens that show it. Only training has it.
 
-    Spelling the names instead taught nothing in fifty million tokens, and kept the encoder from learning to read
-    (`docs/lab.md`): a thing's tokens have no order in which a name's pieces would stand in them.
+    Spelling the names instead taught nothing in fifty million tokens (`docs/lab.md`): a thing's tokens have no order in which
+    a name's pieces would stand in them.
     """
 
     def __init__(self, width: int, things: int):

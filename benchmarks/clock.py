@@ -1,4 +1,4 @@
-"""Seconds by the device's clock, for the jobs of this folder."""
+"""Seconds by the device's clock, for the jobs in `gpu/`."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ DEVICE = "cuda" if CUDA else "cpu"
 
 
 def timed(run: Callable[[], Any], seconds: float = 0.15) -> float:
-    """Seconds of one call: the median of several, by the device's clock."""
+    """Seconds of one call: the median of several on a GPU, else one after the first."""
     run()
     if not CUDA:
         start = time.perf_counter()
