@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from omnie import checkpoint
-from omnie.engine.cache import KeyValueCache
+from omnie.model.cache import KeyValueCache
 from omnie.ops.flashmask import ColumnMask, attention, dynamic, kinds
 from omnie.ops.flashmask.layers import DynamicAttention
 from omnie.ops.flashmask.pages import KeyPages

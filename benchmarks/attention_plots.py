@@ -62,17 +62,16 @@ def speed(result: dict[str, Any]) -> None:
 
 
 def curve(result: dict[str, Any]) -> None:
-    """Share of attention FLOPs saved against the change of each score."""
+    """Share of attention FLOPs saved against the needles found, for each length."""
     figure, axes = _figure(7, 4)
-    exact = result["levels"][0]
-    for family, marker in (("certified", "o-"), ("fast", "s--")):
-        rows = [row for row in result["levels"] if row["level"].startswith(family)]
-        for score, colour in (("perplexity", "#2563eb"), ("retrieval", "#f59e0b"), ("skills", "#16a34a")):
-            if exact.get(score) is not None:
-                change = [100 * (row[score] - exact[score]) / (exact[score] if score == "perplexity" else 1) for row in rows]
-                axes.plot([100 * row["saved"] for row in rows], change, marker, color=colour, label=f"{score}, {family}")
-    axes.axhline(0, color="#475569", lw=0.8)
+    colours = ("#94a3b8", "#f59e0b", "#60a5fa", "#1d4ed8")
+    for text, colour in zip(result["texts"], colours, strict=False):
+        for family, marker in (("certified", "o-"), ("fast", "s--")):
+            rows = [row for row in text["levels"] if row["level"].startswith(("exact", family))]
+            points = sorted((100 * row["saved"], row["needles"]) for row in rows)
+            axes.plot(*zip(*points, strict=True), marker, color=colour, label=f"{text['tokens']:,} tokens, {family}")
     axes.set_xlabel("attention FLOPs saved, % (bounds included)")
-    axes.set_ylabel("change: perplexity in %, scores in points")
-    axes.legend(frameon=False)
+    axes.set_ylabel("needles found, %")
+    axes.set_ylim(-2, 102)
+    axes.legend(frameon=False, fontsize=7)
     _save(figure, "attention_curve.svg")

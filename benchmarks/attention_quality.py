@@ -1,82 +1,136 @@
-"""What dynamic attention saves and what it costs: share of attention's FLOPs saved against perplexity, retrieval and skills.
+"""What dynamic attention saves and what it costs: share of FLOPs saved against needles found and perplexity.
 
-`python benchmarks/attention_quality.py [--model MODEL] [--length 8192] [--cases N]` writes
-`benchmarks/results/attention_quality.json` and `docs/attention_curve.svg`. Every level reads the same texts, with the model's
-own weights:
+`python benchmarks/attention_quality.py [--lengths 2048 8192 32768 131072] [--needles 40] [--cases N]` writes
+`benchmarks/results/attention_quality.json` and `docs/attention_curve.svg`. For each length a held-out text of about so many
+tokens, in which single sentences tell the value of a key each (`omnie.data.text_needle`), is read once at each level, in pieces
+over a cache, and then asked for each of its needles:
 
-- perplexity of passages one after the other, on the last half of `--length` tokens;
-- retrieval: a sentence of twelve tokens stands early, in the middle and late in such a text; its first six tokens come again at
-  the end, and the share of the other six that the model ranks first is counted;
-- skills: `--cases` held-out examples of each group, scored as `omnie eval skills` scores them (0: left out).
+- needles: the share of answers that are right (the value, or a quotation that ends with it), with its 95 % interval;
+- perplexity: of the text's second half, given all before;
+- skills: with `--cases`, held-out examples of each group, scored as `omnie eval skills` scores them.
 
-Sinks, window and last queries are what the library keeps by default, unless `--window` says otherwise: short prompts lie inside
-the window, and nothing can be saved on them.
+Sinks, window and last queries are what the library keeps by default. A level holds for the text and for the answers.
 """
 
 import argparse
+import copy
 import json
+import math
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from attention_dynamic import tokens
 from attention_plots import curve
 from torch import Tensor
 
 from omnie import checkpoint
+from omnie.data import text_needle
+from omnie.data.scoring import quoted, wilson
+from omnie.evaluation.report import provenance
+from omnie.messages import text, user
+from omnie.model.cache import KeyValueCache
 from omnie.ops.flashmask import dynamic
 from omnie.ops.flashmask.layers import DynamicAttention
 from omnie.ops.levels import Level
+from omnie.processor.tokens import END, ID
 
 RESULT = Path(__file__).resolve().parent / "results" / "attention_quality.json"
-LEVELS = (
-    "exact", "certified:1e-4", "certified:1e-3", "certified:1e-2", "certified:0.05", "certified:0.2",
-    "fast:0.7", "fast:0.5", "fast:0.35", "fast:0.25", "fast:0.15",
-)  # fmt: skip
-NEEDLE, CUE = 12, 6
-DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
+LENGTHS = (2048, 8192, 32_768, 131_072)
+LEVELS = {
+    "short": ("exact", "certified:1e-3", "certified:1e-2", "certified:0.1", "fast:0.5", "fast:0.25", "fast:0.1", "fast:0.05"),
+    "long": ("exact", "certified:1e-2", "fast:0.25", "fast:0.1", "fast:0.05"),
+}
+"""Up to `SHORT` tokens, and beyond."""
+SHORT = 32_768
+PIECE, LIMIT = 4096, 40
+"""Tokens of the text that are read at once; most tokens of an answer."""
+
+
+class Text:
+    """A text with needles: the ids that all its questions have in common, and those of each question."""
+
+    def __init__(self, encoder: Any, length: int, needles: int, seed: int = 0):
+        made, characters = 0, 3 * length
+        while not 0.97 * length <= made <= length:
+            self.hay = text_needle.haystack(np.random.default_rng([seed, length]), "heldout", "en", characters, needles)
+            made = len(encoder.tokenizer.encode(self.hay.text))
+            characters = int(characters * 0.985 * length / made)
+        asked = [encoder.encode([user(text(self.hay.text + "\n"), text(n.question))])["input_ids"] for n in self.hay.needles]
+        same = min(int(np.argmin(one[: len(two)] == two[: len(one)])) for one, two in zip(asked, asked[1:], strict=False))
+        self.shared = torch.from_numpy(asked[0][:same])[None]
+        self.questions = [torch.from_numpy(ids[same:])[None] for ids in asked]
+
+
+def places(first: int, count: int) -> Tensor:
+    return torch.arange(first, first + count)[None, :, None].expand(1, -1, 3)
 
 
 @torch.inference_mode()
-def logits(model: Any, ids: Tensor, attend: DynamicAttention, last: int) -> Tensor:
-    """[last, V] of one text."""
-    places = torch.arange(ids.shape[1])[None, :, None].expand(1, -1, 3)
-    return model(ids, places, attend=attend, logits_to_keep=last).logits[0].float()
+def read(model: Any, ids: Tensor, attend: DynamicAttention, room: int) -> tuple[KeyValueCache, float]:
+    """The cache of a text, and the perplexity of its second half."""
+    length = ids.shape[1]
+    cache, losses = KeyValueCache(length + room), []
+    for first in range(0, length, PIECE):
+        part, following = ids[:, first : first + PIECE], ids[0, first + 1 : first + PIECE + 1]
+        logits = model(part, places(first, part.shape[1]), cache=cache, past=first, attend=attend).logits[0]
+        losses.append(torch.nn.functional.cross_entropy(logits[: len(following)].float(), following, reduction="none"))
+        print(f"\r{cache.length} tokens", end="", file=sys.stderr, flush=True)
+    return cache, math.exp(float(torch.cat(losses)[length // 2 :].mean()))
 
 
-def perplexity(model: Any, ids: Tensor, attend: DynamicAttention) -> float:
-    """Of the last half, given all before."""
-    half = ids.shape[1] // 2
-    scores = logits(model, ids, attend, half + 1)[:-1].log_softmax(-1)
-    return float(scores.gather(1, ids[0, -half:, None]).mean().neg().exp())
+@torch.inference_mode()
+def answer(model: Any, cache: KeyValueCache, ids: Tensor, attend: DynamicAttention) -> list[int]:
+    """The likeliest tokens after a question, without the end token."""
+    said: list[int] = []
+    while len(said) < LIMIT:
+        past = cache.length
+        logits = model(ids, places(past, ids.shape[1]), cache=cache, past=past, logits_to_keep=1, attend=attend).logits
+        token = int(logits[0, -1].argmax())
+        if token == ID[END]:
+            break
+        said.append(token)
+        ids = torch.tensor([[token]])
+    return said
 
 
-def retrieval(model: Any, ids: Tensor, attend: DynamicAttention, seed: int) -> float:
-    """Share of a needle's last tokens that are the likeliest ones when it is read again; mean over depths."""
-    found = []
-    for depth in DEPTHS:
-        random = torch.Generator().manual_seed(seed * 100 + int(10 * depth))
-        needle = ids[0, torch.randint(ids.shape[1], (NEEDLE,), generator=random)]
-        text = ids.clone()
-        start = int(depth * (ids.shape[1] - 3 * NEEDLE))
-        text[0, start : start + NEEDLE] = needle
-        text[0, -NEEDLE:] = needle
-        guesses = logits(model, text, attend, NEEDLE)[CUE - 1 : -1].argmax(-1)
-        found.append(float((guesses == needle[CUE:]).float().mean()))
-    return sum(found) / len(found)
+def measure(model: Any, encoder: Any, level: Level, given: Text) -> dict[str, Any]:
+    """One point of the curve."""
+    attend, began = DynamicAttention(level), time.perf_counter()
+    room = LIMIT + max(ids.shape[1] for ids in given.questions)
+    cache, perplexity = read(model, given.shared, attend, room)
+    seconds = time.perf_counter() - began
+    right = []
+    for needle, ids in zip(given.hay.needles, given.questions, strict=True):
+        said = answer(model, cache.branch(), ids, copy.deepcopy(attend))
+        right.append(quoted(needle.answer, encoder.decode(said)))
+    share, low, high = wilson(int(sum(right)), len(right))
+    stats = [layer.prefill for layer in attend.layers.values()]
+    row = {
+        "level": str(level),
+        "saved": 1 - sum(s.flops for s in stats) / sum(s.exact for s in stats),
+        "kept_tiles": sum(s.kept for s in stats) / sum(s.tiles for s in stats),
+        "dropped_mass_bound": max(s.worst for s in stats),
+        "perplexity": perplexity,
+        "needles": 100 * share,
+        "low": 100 * low,
+        "high": 100 * high,
+        "prefill_seconds": seconds,
+    }
+    return {name: round(x, 4) if isinstance(x, float) else x for name, x in row.items()}
 
 
-def skills(model: Any, encoder: Any, level: Level, cases: int) -> float | None:
+def skills(model: Any, encoder: Any, level: str, cases: int) -> float:
     """Mean score of all groups, in points; the model's config says how it attends."""
-    if not cases:
-        return None
     from omnie.evaluation.skills import SkillsConfig, ask, planned
     from omnie.evaluation.summary import summary
 
     config = SkillsConfig(cases)
     plan = planned(config)
-    model.config.attention = str(level)
+    model.config.attention = level
     try:
         judged, _ = ask(model, encoder, plan, config, lambda *_: None)
     finally:
@@ -85,41 +139,36 @@ def skills(model: Any, encoder: Any, level: Level, cases: int) -> float | None:
     return round(100 * sum(scores) / len(scores), 3)
 
 
-def measure(model: Any, encoder: Any, level: Level, length: int, texts: int, cases: int) -> dict[str, Any]:
-    """One point of the curve."""
-    attend = DynamicAttention(level)
-    whole = tokens(encoder, length * texts).view(texts, length)
-    scores = {"perplexity": 0.0, "retrieval": 0.0}
-    for i in range(texts):
-        scores["perplexity"] += perplexity(model, whole[i : i + 1], attend) / texts
-        scores["retrieval"] += 100 * retrieval(model, whole[i : i + 1], attend, i) / texts
-    stats = [layer.prefill for layer in attend.layers.values()]
-    saved = 1 - sum(s.flops for s in stats) / sum(s.exact for s in stats)
-    kept = sum(s.kept for s in stats) / sum(s.tiles for s in stats)
-    bound = max(s.worst for s in stats)
-    row = {"level": str(level), "saved": saved, "kept_tiles": kept, "dropped_mass_bound": bound} | scores
-    rounded: dict[str, Any] = {name: round(x, 5) if isinstance(x, float) else x for name, x in row.items()}
-    return rounded | {"skills": skills(model, encoder, level, cases)}
+def curves(
+    model: Any, encoder: Any, lengths: Sequence[int], needles: int, levels: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    found = []
+    for length in lengths:
+        given, rows = Text(encoder, length, needles), []
+        for level in levels or LEVELS["short" if length <= SHORT else "long"]:
+            rows.append(measure(model, encoder, Level.parse(level), given))
+            print("\r" + json.dumps({"length": length} | rows[-1]), file=sys.stderr, flush=True)
+        found.append({"tokens": given.shared.shape[1], "needles": needles, "levels": rows})
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model")
-    parser.add_argument("--length", type=int, default=8192)
-    parser.add_argument("--texts", type=int, default=1)
+    parser.add_argument("--lengths", type=int, nargs="*", default=list(LENGTHS))
+    parser.add_argument("--needles", type=int, default=40)
     parser.add_argument("--cases", type=int, default=0)
-    parser.add_argument("--window", type=int, default=dynamic.WINDOW)
-    parser.add_argument("--levels", nargs="*", default=list(LEVELS))
+    parser.add_argument("--levels", nargs="*")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    dynamic.WINDOW = given.window
-    model, encoder = checkpoint.load(given.model)
-    rows = []
-    for text in given.levels:
-        rows.append(measure(model.eval(), encoder, Level.parse(text), given.length, given.texts, given.cases))
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    model, encoder = checkpoint.load(given.model)[:2]
+    model = model.float().eval()
     kept = {name: getattr(dynamic, name) for name in ("SINKS", "WINDOW", "TAIL")}
-    result = {"length": given.length, "texts": given.texts, "cases": given.cases, "always_kept": kept, "levels": rows}
+    result = provenance(given.model) | {"always_kept": kept}
+    result["texts"] = curves(model, encoder, given.lengths, given.needles, given.levels)
+    if given.cases:
+        levels = given.levels or LEVELS["short"]
+        result["skills"] = {"cases": given.cases} | {level: skills(model, encoder, level, given.cases) for level in levels}
     given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if given.out == RESULT:
         curve(result)

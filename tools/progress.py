@@ -17,6 +17,7 @@ SKILLS, TRAINING = "benchmarks/results/skills.json", "benchmarks/results/trainin
 NAMES = {
     "text_qa": "passages",
     "text_find": "lists",
+    "needle": "long texts",
     "text_extract": "JSON",
     "text_logic": "sums and sorting",
     "text_sentiment": "moods",

@@ -60,6 +60,8 @@ ABILITIES = {
     "text.find": "the value of a key in a list",
     "text.form": "a field of a form in text, by its label",
     "text.copy": "repeating text",
+    "needle": "a value that one sentence of a long text tells",
+    "text.needle": "a value that one sentence of a long text tells",
     "text_extract": "fields of a text as JSON",
     "text.extract": "JSON with the wanted fields of a text",
     "text_sentiment": "the mood of a review",

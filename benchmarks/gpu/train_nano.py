@@ -7,8 +7,9 @@
    openpyxl.
 2. There, with `.gpu` carried along, from the shipped weights: `python3 benchmarks/gpu/train_nano.py encoders --minutes 9`, then
    in the same call or the next `... decoder --minutes 17`. Each call stops after `--stop-after` (9) minutes and goes on
-   where it stopped, on the same machine; on a fresh one give `--init` and the weights that came back. `train` is the
-   whole way from random weights. The learning rate has decayed when the total of `--minutes` is up. Further options:
+   where it stopped, on the same machine; on a fresh one give `--init` and the weights that came back. `fresh` is a new decoder
+   behind the shipped encoders (that of the shipped weights learned most of what it knows before it had convolutions), `train`
+   the whole way from random weights. The learning rate has decayed when the total of `--minutes` is up. Further options:
    `python -m omnie.train --help`.
 
 What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
@@ -55,7 +56,11 @@ STAGES = {
     },
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
-        "rows": 64, "teach": 0.45, "coarse": 0.25, "warmup": 100, "decay": 0.9, **BATCHES,
+        "rows": 16, "row": 2048, "teach": 0.45, "coarse": 0.25, "warmup": 100, "decay": 0.9, **BATCHES,
+    },
+    "fresh": {
+        "out": "runs/gpu_fresh", "encoders-from": "src/omnie/nano", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
+        "rows": 16, "row": 2048, "teach": 0.45, "coarse": 0.15, "warmup": 200, "decay": 0.6, **BATCHES,
     },
     "train": {
         "out": "runs/gpu", "rows": 64, "warmup": 200, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5,

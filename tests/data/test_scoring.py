@@ -142,7 +142,7 @@ def test_times_count_within_half_a_second(answer, prediction, expected):
     assert judge("seconds", answer, prediction) == expected
 
 
-@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains", "quoted"])
+@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains", "quoted", "cell"])
 def test_the_answer_itself_scores_one_and_nothing_scores_zero(scoring):
     assert judge(scoring, "12 apples", "12 apples") == 1
     assert judge(scoring, "12 apples", "") == 0
@@ -175,9 +175,24 @@ def test_no_scores_say_nothing():
     ("prediction", "right"),
     [
         ("NB-1", 1), ("Invoice number: NB-1", 1), ("invoice number: nb-1.", 1), ("XNB-1", 0), ("NB-1 of May", 0), ("NB-12", 0),
-        ("one two three four five NB-1", 0), ("", 0),
+        ("one two three four five NB-1", 1), (" ".join(13 * ["word"]) + " NB-1", 0), ('The code is "NB-1', 1), ("", 0),
     ],
     ids=str,
 )  # fmt: skip
 def test_a_quotation_ends_with_the_answer(prediction, right):
     assert quoted("NB-1", prediction) == right
+
+
+@pytest.mark.parametrize(
+    ("answer", "prediction", "right"),
+    [
+        ("45", "45", 1), ("45", "Berlin | 2022: 12 | 2023: 45", 1), ("45", "Berlin | 2022: 45 | 2023: 12", 0),
+        ("45", "46 %", 1),
+        ("1240.5", "Berlin | Umsatz 2023: 1.240,5 €", 1), ("45", "Berlin | 2023:", 0), ("45", "", 0), ("45", "Berlin | 45", 1),
+        ("Bus", "Anna | Vehicle: bus.", 1), ("Bus", "bus", 1), ("Bus", "Anna | Vehicle: Bus | City: Rome", 0),
+        ("Bus", "a bus", 0),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_row_is_read_aloud_up_to_the_cell(answer, prediction, right):
+    assert judge("cell", answer, prediction) == right

@@ -37,6 +37,50 @@ def test_the_answer_is_a_span_of_the_passage(skill, split):
         assert example.answer.casefold() in example.parts[0].value.casefold(), example
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_what_training_says_is_a_quotation_of_the_passage(split):
+    quoted = 0
+    for example in examples("text.qa", split):
+        refusal = text_qa.UNKNOWN[example.families["language"]]
+        assert example.quote.casefold().endswith(example.answer.casefold()) and score(example, example.quote) == 1
+        assert all(said in example.parts[0].value for said in (example.quote, *dict(example.more).values()) if said != refusal)
+        quoted += len(example.quote) > len(example.answer)
+    assert quoted > N / 3
+
+
+@pytest.mark.parametrize(
+    ("wording", "asked", "slot", "quote"),
+    [
+        ("{person} is employed at {company}.", "Where does Anna Keller work?", "company", "Anna Keller is employed at Solson"),
+        ("She is employed at {company}.", "Where does Anna Keller work?", "company", "She is employed at Solson"),
+        ("She is employed at {company}.", "Who works at Solson?", "person", "Anna Keller"),
+        ("[At|] {company} works {person}.", "Where does Anna Keller work?", "company", "Solson"),
+        ("{person} is employed at {company}.", "Who is the boss of Anna Keller?", "person", "Anna Keller"),
+    ],
+    ids=["name", "pronoun", "who", "before", "unnamed"],
+)
+def test_an_answer_is_quoted_from_what_the_question_names(wording, asked, slot, quote):
+    told = {"person": values.Value("Anna Keller", "f"), "company": values.Value("Solson")}
+    said = told | ({"person": values.Value("She")} if wording.startswith("She") else {})
+    wording = g.Template("any", wording.replace("She", "{person}")).wording(np.random.default_rng(0))
+    passage = text_qa.Passage("en", "train", grammar("en").domains["people"], [(None, told)], [g.sentence(wording, said)])
+    assert text_qa.quotation(passage, told, slot, asked) == quote
+
+
+def test_a_sentence_knows_where_its_values_stand():
+    """Tidied, without articles, and the same text as plain filling gives."""
+    told = {"job": values.Value("artist"), "person": values.Value("Kim", "f"), "city": values.Value("Oslo")}
+    for wording in (
+        "{A job}  by trade , {person} lives [in|] {city} .",
+        "{person} , {a job} , [|] {city}",
+        "{city}: {job} {person}",
+    ):
+        wording = g.Template("any", wording).wording(np.random.default_rng(1))
+        said = g.sentence(wording, told)
+        assert said.text == tidy(fill(wording, told))
+        assert all(said.quote(slot, slot) == told[slot].text for slot in told)
+
+
 def test_the_answer_does_not_stand_in_the_question():
     for example in examples("text.qa"):
         assert example.answer.casefold() not in example.parts[1].value.casefold().split(), example
@@ -92,8 +136,10 @@ def test_further_questions_are_answered_by_the_passage_or_refused(skill, monkeyp
             for slot in fact.asked("train"):
                 for template in fact.questions["train", slot]:
                     for question in spoken(template, lambda wording, told=told: tidy(fill(wording, told))):
-                        known.setdefault(question, set()).add(told[slot].text)
-        turns = ((example.parts[1].value, example.answer), *example.more)
+                        said = text_qa.quotation(passages[-1], told, slot, question)
+                        assert said.casefold().endswith(told[slot].text.casefold())
+                        known.setdefault(question, set()).add(said)
+        turns = ((example.parts[1].value, example.quote or example.answer), *example.more)
         refusal = text_qa.UNKNOWN[example.families["language"]]
         for question, answer in turns:
             assert known.get(question, {refusal}) == {answer}, (question, answer)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from omnie.engine.cache import KeyValueCache
 from omnie.engine.engine import Engine
 from omnie.engine.request import Request, SamplingOptions
 from omnie.errors import InputError
 from omnie.inputs import IMAGE, positions
+from omnie.model.cache import KeyValueCache
 from omnie.model.config import architecture
 from omnie.model.omni import Omni
 

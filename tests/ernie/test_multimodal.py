@@ -7,7 +7,7 @@ import torch
 
 from laws import assert_close, relative_rms
 from omnie import checkpoint
-from omnie.engine.cache import KeyValueCache
+from omnie.model.cache import KeyValueCache
 from omnie.model.hub import OmnieForConditionalGeneration
 
 from .multimodal import CASES, CONVERSATIONS, Conversation, batch, our_logits, positions, their_logits, theirs, write

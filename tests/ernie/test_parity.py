@@ -8,7 +8,7 @@ from torch import Tensor
 
 from laws import assert_close, relative_rms
 from omnie import checkpoint
-from omnie.engine.cache import KeyValueCache
+from omnie.model.cache import KeyValueCache
 
 from .published import CASES, USUAL, VOCABULARY, our_logits, places, their_logits, theirs, tokens, write
 

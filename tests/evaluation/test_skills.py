@@ -10,7 +10,7 @@ from omnie.data import skills as table
 from omnie.evaluation import cases, report, skills
 from omnie.evaluation.skills import SkillsConfig, evaluate
 
-TEXT = ("text_qa", "text_find", "text_extract", "text_sentiment", "text_logic", "smalltalk")
+TEXT = ("text_qa", "text_find", "needle", "text_extract", "text_sentiment", "text_logic", "smalltalk")
 """Groups that need neither fonts nor pictures nor voices."""
 ROW = {"score", "n", "low", "high"}
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from omnie.engine.cache import KeyValueCache
 from omnie.inputs import AUDIO, IMAGE, MEL_BINS, TEXT, VIDEO, audio_tokens, image_tokens, positions, video_tokens
+from omnie.model.cache import KeyValueCache
 from omnie.model.config import Architecture, architecture
 from omnie.model.omni import Omni
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from laws import assert_close, relative_rms
-from omnie.engine.cache import KeyValueCache
+from omnie.model.cache import KeyValueCache
 
 from .cases import CONVERSATIONS, PER_TOKEN, cached_logits, conversation, length, media_of, toy
 

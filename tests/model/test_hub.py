@@ -185,6 +185,11 @@ def test_sliding_windows_over_the_cache_equal_omnis_mask():
     assert cache.layers[0].keys.shape[2] < cache.layers[1].keys.shape[2] == ids.shape[1]
 
 
+def test_a_cache_without_room_for_neighbours_is_refused(model):
+    with pytest.raises(OptionError, match="DynamicCache\\(config=model.config\\)"):
+        model(inputs_of("text")["input_ids"], past_key_values=DynamicCache())
+
+
 def test_packed_rows_equal_omnis(omni, model):
     inputs, segments = inputs_of("text"), torch.tensor([[1] * 9 + [2] * 14])
     with torch.inference_mode():

@@ -67,15 +67,15 @@ def test_which_layers_slide():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_sliding_layer_sees_only_its_window(layers):
-    """Which tokens' logits change with token 3: `layers` windows of four reach `layers` times three further."""
-    model = toy(num_hidden_layers=layers, sliding_window=4, global_layer_every=100)
+    """Which tokens' logits change with token 3: a window of four and two convolutions over two tokens reach five further."""
+    model = toy(num_hidden_layers=layers, sliding_window=4, global_layer_every=100, short_convolution=2)
     inputs = conversation(14)
     other = inputs["input_ids"].clone()
     other[0, 3] += 1
     with torch.inference_mode():
         before, after = model(**inputs).logits[0], model(**inputs | {"input_ids": other}).logits[0]
     changed = [relative_rms(a, b) > 1e-6 for a, b in zip(after, before)]
-    assert changed == [3 <= t <= 3 + 3 * layers for t in range(14)]
+    assert changed == [3 <= t <= 3 + 5 * layers for t in range(14)]
 
 
 def test_a_global_layer_sees_everything_before():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from laws import assert_close, relative_rms
-from omnie.model.rope import decoder_angles, picture_angles, rotate, sequence_angles, turns
+from omnie.model.layers.rope import decoder_angles, picture_angles, rotate, sequence_angles, turns
 
 HEAD, THETA, SECTIONS = 16, 10_000.0, [3, 3, 2]
 
@@ -66,6 +66,14 @@ def test_each_axis_turns_its_own_pairs(axis, pairs):
     position[axis] = 5
     angles = decoder_angles(torch.tensor([[position]]), HEAD, THETA, SECTIONS)[0, 0]
     assert set(angles.nonzero().squeeze(-1).tolist()) == pairs
+
+
+def test_slow_pairs_may_stand_still():
+    """The fast ones turn as ever; what the others compare looks alike at any distance."""
+    positions = torch.tensor([[[9, 5, 7], [100_000] * 3]])
+    whole = decoder_angles(positions, HEAD, THETA, SECTIONS)
+    some = decoder_angles(positions, HEAD, THETA, SECTIONS, 3)
+    assert torch.equal(some[..., :3], whole[..., :3]) and not some[..., 3:].any()
 
 
 def test_pictures_are_axial(vectors):

@@ -31,7 +31,7 @@ def decoder_by_hand(c: Architecture, group: str) -> int:
     """Parameters that a token of an expert group meets between embedding and head."""
     heads, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
     attention = 2 * c.hidden_size * heads + 2 * c.hidden_size * keys + c.attention_bias * (heads + keys)
-    layer = attention + 2 * c.hidden_size
+    layer = attention + (2 + 2 * (c.short_convolution or 0)) * c.hidden_size
     dense = 3 * c.hidden_size * c.intermediate_size
     routed = c.expert_groups[group]
     experts = routed["top_k"] * 3 * c.hidden_size * routed["width"] + routed["experts"] * c.hidden_size

@@ -92,8 +92,8 @@ def test_a_page_is_its_number_its_picture_and_its_lines(encoder):
     assert f"{run}<|IMAGE_END|><|PAGE_END|><|end_of_sentence|>" in rendered
 
 
-def test_a_table_is_lines(encoder):
-    assert "<|TABLE_START|>Monat | Wert\nMai | 3 4<|TABLE_END|>" in encoder.render([user(Part("table", table()))])
+def test_a_table_is_records(encoder):
+    assert "<|TABLE_START|>Monat | Wert\nMai | Wert: 3 4<|TABLE_END|>" in encoder.render([user(Part("table", table()))])
 
 
 def test_only_the_assistants_content_is_learned(encoder):

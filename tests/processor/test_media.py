@@ -13,7 +13,7 @@ from omnie.processor import ProcessorSettings, audio, documents, image, video
 from .conftest import clip, picture, sound
 
 SETTINGS = ProcessorSettings()
-NANO = SETTINGS.image_max_pixels
+NANO = 448 * 320
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,25 @@ def test_fit_holds_budget_and_aspect_for_many_sizes():
 
 
 def test_small_pictures_are_enlarged_and_others_are_not():
-    settings = ProcessorSettings(image_min_pixels=16 * 32 * 32)
+    settings = ProcessorSettings(image_min_pixels=16 * 32 * 32, image_zoom=1.0)
     assert image.grid_of_picture(24, 200, settings) == (1, 2, 24)  # twelve tokens instead of seven
     assert image.grid_of_picture(32, 32, settings) == (1, 8, 8)
     assert image.grid_of_picture(320, 448, settings) == (1, 20, 28)
     assert image.grid_of_frame(64, 64, settings) == (1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((112, 128), (112, 128)), ((128, 144), (144, 160)), ((176, 160), (240, 224)), ((224, 256), (400, 448)),
+        ((320, 448), (400, 576)), ((960, 960), (480, 480)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_larger_a_picture_the_more_it_is_enlarged(size, expected):
+    """Not at all at the least size, by the root of how many times that it is, and no further than zoom and limit."""
+    limits = {"unit": 16, "max_pixels": 480 * 480, "min_pixels": 112 * 128, "zoom": 1.75}
+    assert image.fit(*size, **limits) == expected
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96), (96, 160)], ids=str)
@@ -178,7 +192,8 @@ def test_settings_round_trip_and_refuse_the_unknown(tmp_path):
         {"context": True},
         {"mel_scale": float("nan")},
         {"image_max_pixels": 100},
-        {"image_min_pixels": 143_361},
+        {"image_min_pixels": 480 * 480 + 1},
+        {"image_zoom": 0.9},
     ):
         with pytest.raises(OptionError):
             ProcessorSettings.of(wrong)

@@ -17,9 +17,10 @@ from omnie.messages import Part
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
-Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted"]
+Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted", "cell"]
 """How an answer is judged: equal after folding case and spaces; a number within 5 %; a time within half a second; character or
-word error rate; equal JSON fields; the expected words appear in the answer; the answer ends a short quotation."""
+word error rate; equal JSON fields; the expected words appear in the answer; the answer ends a short quotation; it
+is the last cell of a row that is read aloud."""
 
 
 class Written(NamedTuple):

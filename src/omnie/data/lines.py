@@ -29,6 +29,7 @@ def read(rng: np.random.Generator, split: Split) -> Example:
     face, content = fonts.pick(rng, split), line(rng, language)
     size = int(np.exp(rng.uniform(np.log(SIZES[0]), np.log(SIZES[1]))))
     pixels = render(rng, (content,), face, size)
+    pixels = augment.photographed(rng, pixels) if split == "train" else pixels
     question, wording = ask(rng, "lines-read", split, language)
     return Example("lines.read", (Part("image", Image(pixels)), text(question)), content, "cer", content,
                    {"font": face.family, "template": wording})  # fmt: skip
@@ -40,6 +41,7 @@ def block(rng: np.random.Generator, split: Split) -> Example:
     face = fonts.pick(rng, split)
     lines = tuple(line(rng, language, most=22) for _ in range(int(rng.integers(2, 5))))
     pixels = render(rng, lines, face, int(rng.integers(SIZES[0], 27)))
+    pixels = augment.photographed(rng, pixels) if split == "train" else pixels
     question, wording = ask(rng, "lines-block", split, language)
     return Example("lines.block", (Part("image", Image(pixels)), text(question)), "\n".join(lines), "cer",
                    families={"font": face.family, "template": wording})  # fmt: skip

@@ -16,8 +16,11 @@ from omnie.data.example import Example, Scoring
 
 TOLERANCE = 0.05
 """Relative error within which a number counts as read correctly."""
-QUOTED = 4
-"""Most words of a line that may be quoted before the answer that stands at its end."""
+QUOTED = 12
+"""Most words that may be quoted before the answer that stands at the quotation's end: more than what lies between a question's
+words and the answer in any sentence of `writing/`, fewer than a passage has, so that reciting it is no answer."""
+OPENING = " \"'“„("
+"""What may stand right before an answer in a quotation."""
 HALF_SECOND = 0.5
 """Error within which a time counts as right, in seconds."""
 Z = 1.959963984540054
@@ -152,11 +155,21 @@ def contains(answer: str, prediction: str) -> float:
 
 
 def quoted(answer: str, prediction: str) -> float:
-    """1 if the prediction is the answer, or a line that ends with it: at most `QUOTED` words before it."""
+    """1 if the prediction is the answer, or a quotation that ends with it: at most `QUOTED` words before it."""
     wanted, got = fold(answer), fold(prediction)
     before = got.removesuffix(wanted)
-    said = got.endswith(wanted) and (not before or before[-1].isspace())
+    said = got.endswith(wanted) and (not before or before[-1] in OPENING)
     return float(said and len(before.split()) <= QUOTED)
+
+
+def cell(answer: str, prediction: str) -> float:
+    """1 if the cell at the end of the prediction is the answer: what follows the last bar and the header's colon.
+
+    A row may be read aloud up to the cell that is asked for: "Berlin | 2022: 12 | 2023: 45" answers 45, and so does 45 alone. A
+    number is judged as `number` does, other cells as `exact` does.
+    """
+    last = prediction.rpartition("|")[2].rpartition(": ")[2]
+    return (number if NUMBER.fullmatch(answer.strip()) else exact)(answer, last)
 
 
 SCORERS: dict[Scoring, Callable[[str, str], float]] = {
@@ -168,6 +181,7 @@ SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "json": json_fields,
     "contains": contains,
     "quoted": quoted,
+    "cell": cell,
 }
 
 

@@ -21,6 +21,7 @@ from omnie.data import (
     text_find,
     text_form,
     text_logic,
+    text_needle,
     text_qa,
     text_sentiment,
     text_smalltalk,
@@ -31,13 +32,13 @@ from omnie.errors import OptionError
 
 MODULES = (
     *(lines, tables, charts, objects, speech, sounds, scenes, pages),
-    *(text_qa, text_find, text_form, text_extract, text_sentiment, text_logic, text_spoken, text_smalltalk),
+    *(text_qa, text_find, text_form, text_needle, text_extract, text_sentiment, text_logic, text_spoken, text_smalltalk),
 )
 """What exposes `GENERATORS`."""
 
 SHARES = {
     "lines": 16, "tables": 3, "charts": 20, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
-    "text_find": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
+    "text_find": 4, "needle": 3, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
 
@@ -50,8 +51,9 @@ WEIGHTS = {
 
 GROUPS = {
     "text.qa": "text_qa", "text.unknown": "text_qa", "text.find": "text_find", "text.copy": "text_find",
-    "text.form": "text_find", "text.extract": "text_extract", "text.sentiment": "text_sentiment", "text.math": "text_logic",
-    "text.sort": "text_logic", "text.trend": "text_logic", "text.spoken": "text_logic", "text.smalltalk": "smalltalk",
+    "text.form": "text_find", "text.needle": "needle", "text.extract": "text_extract", "text.sentiment": "text_sentiment",
+    "text.math": "text_logic", "text.sort": "text_logic", "text.trend": "text_logic", "text.spoken": "text_logic",
+    "text.smalltalk": "smalltalk",
 }  # fmt: skip
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 

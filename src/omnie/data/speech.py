@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from omnie.data.audio.acoustics import coloured, placed, recorded, resample
+from omnie.data.audio.acoustics import coloured, placed, recorded, resample, transmitted
 from omnie.data.audio.sentences import draw_sentence, pools, spell
 from omnie.data.audio.voices import RATE, draw_voice, speak
 from omnie.data.example import Example, Generator, Scoring, Split
@@ -214,7 +214,8 @@ def draw_speech(rng: np.random.Generator, split: Split, sentence: str, spoken: L
     samples = resample(speak(sentence, voice), RATE, warp=rng.uniform(*size))
     if split == "train":  # held-out voices differ from these in their colour above all
         samples = coloured(rng, samples)
-    audio = recorded(rng, placed(samples, rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.3)))
+    samples = placed(samples, rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.3))
+    audio = recorded(rng, transmitted(rng, samples) if split == "train" else samples)
     return audio, {"voice": voice.variant}
 
 

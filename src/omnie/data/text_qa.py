@@ -1,7 +1,8 @@
 """Questions on short passages: `text.qa` (the answer is a span of the passage) and `text.unknown` (the passage is silent).
 
 A passage tells facts of several subjects of one domain; the asked relation is told of at least two of them, so that the answer
-must be matched, not guessed. Templates and values are in `writing/`.
+must be matched, not guessed. Training says an answer by quoting its sentence from what the question names on: so said, a value
+is what the passage goes on with. Templates and values are in `writing/`.
 """
 
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnie.data.example import Example, Generator, Split
+from omnie.data.example import Example, Generator, Scoring, Split
 from omnie.data.turns import Turn, followed
-from omnie.data.writing.grammar import Domain, Fact, Template, broken, fill, grammar, tidy
+from omnie.data.writing.grammar import Domain, Fact, Sentence, Template, broken, fill, grammar, sentence, tidy
 from omnie.data.writing.values import KINDS, Value
 from omnie.data.writing.vocabulary import COMPANY_FORMS, LANGUAGES, pick
 from omnie.messages import text
@@ -29,12 +30,16 @@ TITLES = {"Ms", "Mr", "Frau", "Dr."} | {word for forms in COMPANY_FORMS.values()
 
 @dataclass
 class Passage:
-    """A passage under construction: what it tells, sentence by sentence, and which templates said so."""
+    """A passage under construction: what it tells, sentence by sentence, and which templates said so.
+
+    `sentences`: how each of `told` is said, once the passage is written.
+    """
 
     language: str
     split: Split
     domain: Domain
     told: list[tuple[Fact, dict[str, Value]]] = field(default_factory=list)
+    sentences: list[Sentence] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     templates: set[str] = field(default_factory=set)
 
@@ -90,23 +95,39 @@ def compose(rng: np.random.Generator, language: str, split: Split) -> Passage:
     return passage
 
 
-def write(rng: np.random.Generator, passage: Passage) -> str:
-    """The passage as text. A sentence about the person of the sentence before may begin with a pronoun."""
-    sentences, before = [], None
+def write(rng: np.random.Generator, passage: Passage) -> list[str]:
+    """The passage's sentences. One about the person of the sentence before may begin with a pronoun."""
+    before = None
     for fact, values in passage.told:
         template = pick(rng, fact.sentences[passage.split])
         passage.templates.add(template.name)
         wording, subject = template.wording(rng), values[passage.domain.subject]
         pronoun = PRONOUNS.get((passage.language, subject.gender)) if passage.domain.subject == "person" else None
+        said = values
         if pronoun and subject is before and wording.startswith("{person} ") and rng.random() < 0.6:
-            wording = pronoun + wording.removeprefix("{person}")
-        sentences.append(tidy(fill(wording, values)))
+            said = values | {"person": Value(pronoun)}
+        passage.sentences.append(sentence(wording, said))
         before = subject
+    sentences = [said.text for said in passage.sentences]
     if rng.random() < 0.25:
         filler = pick(rng, grammar(passage.language).fillers[passage.split])
         passage.templates.add(filler.name)
         sentences.insert(pick(rng, (0, len(sentences))), filler.wording(rng))
-    return " ".join(sentences)
+    return sentences
+
+
+def quotation(passage: Passage, values: dict[str, Value], slot: str, asked: str) -> str:
+    """A value as its sentence says it, from the last value before it that the question names: "Ann Lee works at Solson".
+
+    A pronoun stands for the name of its person, but is no answer: then, and where nothing that the question names comes before
+    it, the value stands alone.
+    """
+    said = next(said for (_, told), said in zip(passage.told, passage.sentences, strict=True) if told is values)
+    named = [other for other in values if other != slot and values[other].text.casefold() in asked.casefold()]
+    before = [other for other in named if said.spans[other] < said.spans[slot]]
+    if said.quote(slot, slot).casefold() != values[slot].text.casefold():
+        return values[slot].text
+    return said.quote(max(before, key=lambda other: said.spans[other], default=slot), slot)
 
 
 def question(rng: np.random.Generator, fact: Fact, values: dict[str, Value], slot: str, split: Split) -> tuple[str, Template]:
@@ -123,11 +144,13 @@ def choose_slot(rng: np.random.Generator, fact: Fact, subject: str, split: Split
 
 
 def finish(
-    rng: np.random.Generator, skill: str, passage: Passage, body: str, asked: str, template: Template, answer: str
-) -> Example:
+    rng: np.random.Generator, skill: str, passage: Passage, body: list[str], asked: str, template: Template, answer: str,
+    scoring: Scoring = "exact", quote: str | None = None,
+) -> Example:  # fmt: skip
     """The example: passage part first, question last."""
     families = {"template": "+".join(sorted(passage.templates | {template.name})), "language": passage.language}
-    return Example(skill, (text(broken(rng, body)), text(asked)), answer, "exact", families=families)
+    parts = (text(broken(rng, " ".join(body))), text(asked))
+    return Example(skill, parts, answer, scoring, families=families, quote=quote)
 
 
 def qa(rng: np.random.Generator, split: Split) -> Example:
@@ -138,7 +161,8 @@ def qa(rng: np.random.Generator, split: Split) -> Example:
     fact, values = pick(rng, shared if rng.random() < 0.8 else passage.told)
     slot = choose_slot(rng, fact, passage.domain.subject, split)
     asked, template = question(rng, fact, values, slot, split)
-    example = finish(rng, "text.qa", passage, body, asked, template, values[slot].text)
+    quote = quotation(passage, values, slot, asked)
+    example = finish(rng, "text.qa", passage, body, asked, template, values[slot].text, "quoted", quote)
     return followed(example, split, further(rng, passage, (values, slot)))
 
 
@@ -185,7 +209,7 @@ def further(rng: np.random.Generator, passage: Passage, first: tuple[dict[str, V
             yield Turn(asked, UNKNOWN[passage.language], template.name)
         else:
             asked, template = question(rng, fact, values, slot, split)
-            yield Turn(asked, values[slot].text, template.name)
+            yield Turn(asked, quotation(passage, values, slot, asked), template.name)
 
 
 GENERATORS: dict[str, Generator] = {"text.qa": qa, "text.unknown": unknown}

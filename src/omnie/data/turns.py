@@ -17,12 +17,18 @@ TURN_MARKS = 6
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer; `template` names the wording as the family that it is."""
+    """A question and its answer; `template` names the wording as the family that it is, `quote` is as in `Example`."""
 
     question: str
     answer: str
     template: str
     scoring: Scoring = "exact"
+    quote: str | None = None
+
+    @property
+    def said(self) -> str:
+        """What training says."""
+        return self.quote or self.answer
 
 
 def followed(example: Example, split: Split, turns: Iterable[Turn | None], most: int | None = None,
@@ -41,7 +47,7 @@ def followed(example: Example, split: Split, turns: Iterable[Turn | None], most:
     taken = list(_chosen(turns, asked, most, room))
     wordings = dict.fromkeys([example.families["template"], *(turn.template for turn in taken)])
     families = {**example.families, "template": "+".join(wordings)}
-    return replace(example, families=families, more=tuple((turn.question, turn.answer) for turn in taken))
+    return replace(example, families=families, more=tuple((turn.question, turn.said) for turn in taken))
 
 
 def _chosen(turns: Iterable[Turn | None], asked: set[str], most: int | None, room: int | None) -> Iterator[Turn]:
@@ -50,7 +56,7 @@ def _chosen(turns: Iterable[Turn | None], asked: set[str], most: int | None, roo
     for turn in turns if left > 0 else ():
         if turn is None or turn.question in asked:
             continue
-        size = len(turn.question) + len(turn.answer) + TURN_MARKS
+        size = len(turn.question) + len(turn.said) + TURN_MARKS
         if size > space:
             continue
         yield turn

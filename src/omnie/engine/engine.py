@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import torch
 
-from omnie.engine.cache import KeyValueCache
 from omnie.engine.request import Request
 from omnie.engine.sampler import Sampler
 from omnie.errors import InputError
+from omnie.model.cache import KeyValueCache
 from omnie.ops.flashmask.layers import DynamicAttention
 
 _PER_TOKEN = ("input_ids", "mm_token_type_ids", "moe_mm_token_type_ids", "position_ids")

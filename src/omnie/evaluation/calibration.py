@@ -14,7 +14,7 @@ SEED = 4
 
 
 def conversations(encoder: Encoder, count: int) -> Iterator[dict[str, np.ndarray]]:
-    """The first `count` examples, encoded with their answers.
+    """The first `count` examples, encoded with what training answers.
 
     Raises:
         InputError: fonts, pictures or voices are missing.
@@ -23,4 +23,4 @@ def conversations(encoder: Encoder, count: int) -> Iterator[dict[str, np.ndarray
         raise OptionError("examples to calibrate on are out of range", value=count, allowed="1 or more")
     for index in range(count):
         example = skills.draw("train", index, SEED)
-        yield encoder.encode([user(*example.parts), assistant(example.answer)], generation_prompt=False)
+        yield encoder.encode([user(*example.parts), assistant(example.quote or example.answer)], generation_prompt=False)

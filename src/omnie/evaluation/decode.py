@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnie.engine.cache import KeyValueCache
 from omnie.inputs import TEXT
 from omnie.messages import Message
+from omnie.model.cache import KeyValueCache
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
 from omnie.processor.encode import collate
@@ -32,6 +32,7 @@ class BatchCache(KeyValueCache):
     def keep(self, rows: Tensor) -> None:
         """Keeps these rows, in this order."""
         self._layers = {layer: (keys[rows], values[rows]) for layer, (keys, values) in self._layers.items()}
+        self._recent = {layer: states[rows] for layer, states in self._recent.items()}
 
 
 def answers(model: Omni, encoder: Encoder, conversations: Sequence[Sequence[Message]], limit: int) -> list[str]:

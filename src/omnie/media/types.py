@@ -1,5 +1,6 @@
 """What media files become: plain arrays with a name for every axis. NumPy only; decoding lives in the neighbouring files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,3 +70,17 @@ class Table:
 
     name: str
     rows: tuple[tuple[str, ...], ...]
+
+
+CELLS = " | "
+"""What parts cells where a row is text."""
+
+
+def record(header: Sequence[str], row: Sequence[str]) -> list[str]:
+    """A row as a reader says it, who names every column but the first: "Berlin", "2022: 12", "2023: 45".
+
+    A column without a header is not named; breaks inside a cell become spaces.
+    """
+    names, cells = ([" ".join(cell.split()) for cell in line] for line in (header, row))
+    named = zip(names[1:] + [""] * len(cells), cells[1:], strict=False)
+    return cells[:1] + [f"{name}: {cell}".rstrip() if name else cell for name, cell in named]

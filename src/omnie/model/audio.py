@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from omnie.inputs import MEL_BINS, MEL_PER_TOKEN
 from omnie.model.config import AudioArchitecture
-from omnie.model.norm import MEDIA_GAIN, RmsNorm
-from omnie.model.rope import Turns, rotate, sequence_angles, turns
+from omnie.model.layers.norm import MEDIA_GAIN, RmsNorm
+from omnie.model.layers.rope import Turns, rotate, sequence_angles, turns
 from omnie.model.vision import Mlp
 from omnie.ops.attention.cpu import attention as cpu_attention
 

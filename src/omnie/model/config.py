@@ -81,6 +81,8 @@ class Architecture:
             "image_end", ...), where they are not those of our own vocabulary.
         reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
             tokens (`reading/`); None: encoders whose tokens say nothing.
+        short_convolution: Tokens that a layer's convolutions span (`convolution.py`); None: there are none.
+        rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
     """
 
     vocab_size: int = 103_424
@@ -117,6 +119,8 @@ class Architecture:
     audio: dict[str, Any] | None = field(default_factory=dict)
     placeholders: dict[str, int] | None = None
     reading: dict[str, int] | None = None
+    short_convolution: int | None = None
+    rotary_pairs: int | None = None
 
     @property
     def vision_architecture(self) -> VisionArchitecture:
@@ -299,6 +303,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "reading": {"image": 8, "audio": 4},
+        "short_convolution": 4,
+        "rotary_pairs": 16,
     },
     "toy": {
         "vocab_size": 1024,
@@ -326,6 +332,8 @@ SIZES: dict[str, dict[str, Any]] = {
             "block_frames": 20,
         },
         "reading": {"image": 4, "audio": 2},
+        "short_convolution": 4,
+        "rotary_pairs": 4,
     },
 }
 """Size -> what differs from `8b`."""

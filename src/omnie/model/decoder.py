@@ -10,16 +10,17 @@ from torch.utils.checkpoint import checkpoint
 
 from omnie.model.config import Architecture
 from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
-from omnie.model.norm import RmsNorm
-from omnie.model.rope import Turns, decoder_angles, rotate, turns
+from omnie.model.layers.convolution import CONVOLUTIONS, ShortConvolution, StateCache
+from omnie.model.layers.norm import RmsNorm
+from omnie.model.layers.rope import Turns, decoder_angles, rotate, turns
 from omnie.ops.flashmask import ColumnMask
 from omnie.ops.flashmask.interface import attention
 
 Attend = Callable[..., tuple[Tensor, Tensor | None]]
 
 
-class Cache(Protocol):
-    """What attention asks of a key-value cache; Transformers' `Cache` fits, and so does the engine's."""
+class Cache(StateCache, Protocol):
+    """What layers ask of a cache; Transformers' `Cache` fits, and so does the engine's."""
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
         """Appends [B, G, T, H] and returns everything seen so far, [B, G, S, H]."""
@@ -48,6 +49,7 @@ class Decoder(nn.Module):
         masks: dict[bool, ColumnMask | None],
         cache: Cache | None = None,
         trace: RouterTrace | None = None,
+        near: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Runs all layers.
@@ -59,13 +61,14 @@ class Decoder(nn.Module):
             masks: Attention mask of the global (False) and of the sliding-window layers (True).
             cache: Keys and values of earlier tokens; extended in place.
             trace: Collects router statistics when given.
+            near: [B, T, K]: which of the K tokens before each one belong to its sequence (`convolution.neighbours`).
             kwargs: `attend` replaces the layers' attention function for this pass; the rest is passed on to it unread.
         """
         config = self.config
-        angles = decoder_angles(positions_BT3, config.head_dim, config.rope_theta, config.rope_sections)
+        angles = decoder_angles(positions_BT3, config.head_dim, config.rope_theta, config.rope_sections, config.rotary_pairs)
         by = turns(angles.unsqueeze(2), x_BTD.dtype)
         for layer in self.layers:
-            arguments = (x_BTD, by, tokens, masks[layer.is_sliding], cache, trace)
+            arguments = (x_BTD, by, tokens, masks[layer.is_sliding], cache, trace, near)
             if self.gradient_checkpointing and self.training:
                 x_BTD = self._gradient_checkpointing_func(layer, *arguments, use_reentrant=False, **kwargs)
             else:
@@ -74,12 +77,14 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm: attention, then experts (some layers, the first ones as a rule, are dense)."""
+    """Pre-norm: attention, then experts (some layers, the first ones as a rule, are dense); a convolution before each, where
+    the config asks for them."""
 
     def __init__(self, config: Architecture, layer: int):
         super().__init__()
         self.is_sliding = config.is_sliding(layer)
         self.input_layernorm = RmsNorm(config.hidden_size, config.norm_eps)
+        self.attention_convolution, self.mlp_convolution = (self._convolution(config, layer, n) for n in range(CONVOLUTIONS))
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = RmsNorm(config.hidden_size, config.norm_eps)
         dense = config.is_dense(layer)
@@ -93,10 +98,22 @@ class DecoderLayer(nn.Module):
         mask: ColumnMask | None,
         cache: Cache | None,
         trace: RouterTrace | None,
+        near: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), angles, mask, cache, **kwargs)
-        return x + self.mlp(self.post_attention_layernorm(x), tokens, trace)
+        h = self.input_layernorm(x)
+        if self.attention_convolution is not None:
+            h = self.attention_convolution(h, near, cache)
+        x = x + self.self_attn(h, angles, mask, cache, **kwargs)
+        h = self.post_attention_layernorm(x)
+        if self.mlp_convolution is not None:
+            h = self.mlp_convolution(h, near, cache)
+        return x + self.mlp(h, tokens, trace)
+
+    @staticmethod
+    def _convolution(config: Architecture, layer: int, number: int) -> ShortConvolution | None:
+        kernel = config.short_convolution
+        return None if kernel is None else ShortConvolution(config.hidden_size, kernel, (layer, number))
 
 
 class Attention(nn.Module):

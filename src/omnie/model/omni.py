@@ -19,6 +19,7 @@ from omnie.model.audio import AudioEncoder, AudioOutput
 from omnie.model.config import Architecture
 from omnie.model.decoder import Attend, Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
+from omnie.model.layers.convolution import ShortConvolution, neighbours
 from omnie.model.masks import decoder_mask, packed_mask
 from omnie.model.reading import Told, read, readings
 from omnie.model.vision import VisionEncoder, VisionOutput, vision_encoder
@@ -182,6 +183,10 @@ class Omni(nn.Module):
             attend: Attention of this pass in place of the layers' own (any function of the attention interface).
             media: The media tensors of `omnie/inputs.py`.
         """
+        near = None
+        if self.config.short_convolution is not None:
+            seen = attention_mask if segment_ids is None else segment_ids
+            near = neighbours(seen, self.config.short_convolution - 1, past, input_ids.shape[1], self.lm_head.weight.dtype)
         windows = {False: None, True: self.config.sliding_window}
         masks = {
             sliding: decoder_mask(
@@ -198,7 +203,7 @@ class Omni(nn.Module):
             attend = SegmentAttention.of(segment_ids)
         elif segment_ids is not None:
             masks = {sliding: packed_mask(mask, segment_ids) for sliding, mask in masks.items()}
-        output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, attend=attend, **media)
+        output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, near=near, attend=attend, **media)
         if labels is not None:
             output.loss = label_loss(output.hidden, self.lm_head, labels)
         else:
@@ -235,3 +240,5 @@ def initialise(module: nn.Module, std: float) -> None:
         nn.init.normal_(module.down_proj, std=std)
     elif isinstance(module, Router):
         nn.init.normal_(module.weight, std=std)
+    elif isinstance(module, ShortConvolution):
+        nn.init.zeros_(module.weight)

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from omnie.media.types import Table, Word
-
-CELLS = " | "
+from omnie.media.types import CELLS, Table, Word, record
 
 
 def lines(words: Sequence[Word]) -> list[str]:
@@ -30,6 +28,22 @@ def page_text(words: Sequence[Word]) -> str:
     return "\n".join(lines(words))
 
 
-def table_text(table: Table) -> str:
-    """A table, one row a line, cells parted by ` | `; breaks inside a cell become spaces."""
+def table_grid(table: Table) -> str:
+    """A table as it is, one row a line, cells parted by ` | `; breaks inside a cell become spaces."""
     return "\n".join(CELLS.join(" ".join(cell.split()) for cell in row) for row in table.rows)
+
+
+def table_records(table: Table) -> str:
+    """A table whose rows name their columns, below the header row: `City | 2022`, `Berlin | 2022: 12`.
+
+    So nothing has to be counted to know what a cell is. A table without a header row is a grid.
+    """
+    if not table.rows or not headed(table.rows[0]):
+        return table_grid(table)
+    header, *rows = table.rows
+    return "\n".join([table_grid(Table(table.name, (header,))), *(CELLS.join(record(header, row)) for row in rows)])
+
+
+def headed(first: Sequence[str]) -> bool:
+    """Does the first row name the columns: not if every cell is a number or a date in digits."""
+    return not all(any(map(str.isdigit, cell)) and not any(map(str.isalpha, cell)) for cell in first)

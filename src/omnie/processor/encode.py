@@ -80,7 +80,7 @@ class Layout:
         return result
 
     def _table(self, value: Table) -> list[Segment]:
-        content = documents.table_text(value)
+        content = documents.table_records(value)
         return [mark(tokens.TABLE_START), *([Segment(content)] if content else []), mark(tokens.TABLE_END)]
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -15,15 +15,17 @@ from omnie.inputs import SPATIAL_MERGE
 from omnie.processor.settings import ProcessorSettings
 
 
-def fit(height: int, width: int, *, unit: int, max_pixels: int, min_pixels: int = 1) -> tuple[int, int]:
+def fit(height: int, width: int, *, unit: int, max_pixels: int, min_pixels: int = 1, zoom: float = 1.0) -> tuple[int, int]:
     """The size (height, width) at which a picture is looked at.
 
-    Both sides become multiples of `unit`, nearest in ratio to the picture scaled into `max_pixels`. A picture is enlarged
-    only if it has fewer than `min_pixels` or a side is shorter than `unit`.
+    Both sides become multiples of `unit`, nearest in ratio to the picture scaled into `max_pixels`. A picture is enlarged if it
+    has fewer than `min_pixels` or a side is shorter than `unit`; one of n times `min_pixels` by the square root of n, at most
+    `zoom`: the larger a picture, the more is in it and the smaller each thing.
     """
     if height < 1 or width < 1:
         raise InputError("picture is empty", value=f"{width} x {height} pixels", allowed="at least 1 x 1")
-    enlarged = max(1.0, math.sqrt(min_pixels / (height * width)))
+    sides = math.sqrt(height * width / min_pixels)
+    enlarged = 1 / sides if sides < 1 else min(sides, zoom)
     scale = min(enlarged, math.sqrt(max_pixels / (height * width)))
     scale = max(scale, unit / min(height, width))
     longest = max_pixels / unit
@@ -48,8 +50,14 @@ Grid = tuple[int, int, int]
 
 def grid_of_picture(height: int, width: int, settings: ProcessorSettings) -> Grid:
     """Patch grid (1, rows, columns) of a picture of that size, without looking at it."""
-    limits = {"max_pixels": settings.image_max_pixels, "min_pixels": settings.image_min_pixels}
-    high, wide = fit(height, width, unit=settings.unit, **limits)
+    high, wide = fit(
+        height,
+        width,
+        unit=settings.unit,
+        max_pixels=settings.image_max_pixels,
+        min_pixels=settings.image_min_pixels,
+        zoom=settings.image_zoom,
+    )
     return 1, high // settings.patch, wide // settings.patch
 
 

@@ -19,6 +19,7 @@ class ProcessorSettings:
     patch: Side of a patch (pixels); a picture's sides become multiples of `2 * patch`.
     image_max_pixels: Pixels of a picture, or of a document's page, after resizing.
     image_min_pixels: A picture with fewer is enlarged to about as many: a token holds one word, a small line has many.
+    image_zoom: By how much, at most, the sides of larger pictures are enlarged (`image.fit`): small print wants room.
     video_max_pixels: Pixels of one frame after resizing.
     video_fps: Frames a second; two frames are one piece.
     video_max_frames: Frames of one clip; a longer clip is sampled more thinly, its sound stays whole.
@@ -29,8 +30,9 @@ class ProcessorSettings:
     """
 
     patch: int = 16
-    image_max_pixels: int = 448 * 320
+    image_max_pixels: int = 480 * 480
     image_min_pixels: int = 14 * 32 * 32
+    image_zoom: float = 1.75
     video_max_pixels: int = 160 * 96
     video_fps: float = 2.0
     video_max_frames: int = 128
@@ -50,7 +52,8 @@ class ProcessorSettings:
         for name in ("image_max_pixels", "video_max_pixels"):
             if getattr(self, name) < self.unit**2:
                 raise OptionError(f"setting {name} is too small", value=getattr(self, name), allowed=f"{self.unit**2} or more")
-
+        if self.image_zoom < 1:
+            raise OptionError("setting image_zoom is too small", value=self.image_zoom, allowed="1 or more")
         if self.image_min_pixels > self.image_max_pixels:
             allowed = f"at most image_max_pixels, {self.image_max_pixels}"
             raise OptionError("setting image_min_pixels is too large", value=self.image_min_pixels, allowed=allowed)

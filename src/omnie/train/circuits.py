@@ -16,9 +16,9 @@ from torch import Tensor
 
 from omnie.model.config import Architecture
 from omnie.model.decoder import Attention
+from omnie.model.layers.rope import frequencies
 from omnie.model.omni import Omni
 from omnie.model.reading import MEMORY, Reading
-from omnie.model.rope import frequencies
 
 POSITION = 6.3
 """Size of the constant queries and keys that single out a distance: the next best distance scores 5 less."""

@@ -6,32 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from omnie.data import skills
 from omnie.data.example import Example
 from omnie.data.scoring import score
 from omnie.inputs import TEXT
 from omnie.messages import user
+from omnie.model.cache import KeyValueCache
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
 from omnie.processor.tokens import END, ID
 from omnie.train.stream.source import BUILT_IN
-
-
-class GrowingCache:
-    """Keys and values of all layers, appended by concatenation: enough for short answers."""
-
-    def __init__(self) -> None:
-        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def update(self, key: Tensor, value: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """Appends [B, G, T, H] and returns everything."""
-        if layer in self.layers:
-            key = torch.cat([self.layers[layer][0], key], dim=2)
-            value = torch.cat([self.layers[layer][1], value], dim=2)
-        self.layers[layer] = key, value
-        return key, value
 
 
 def validate(model: Omni, processor: Path | None, cases: int, seed: int = 0) -> dict[str, float]:
@@ -65,7 +50,7 @@ def greedy(model: Omni, encoder: Encoder, example: Example, limit: int = 64) -> 
     for name in ("pixel_values", "pixel_values_videos", "input_features"):
         if name in inputs:
             inputs[name] = inputs[name].to(weights.device, weights.dtype)
-    cache, ids, past = GrowingCache(), [], 0
+    cache, ids, past = KeyValueCache(len(arrays["input_ids"]) + limit), [], 0
     while len(ids) < limit:
         output = model(**inputs, cache=cache, past=past, logits_to_keep=1)
         past += inputs["input_ids"].shape[1]

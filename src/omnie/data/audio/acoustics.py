@@ -1,7 +1,7 @@
 """What happens to a sound on its way to the microphone: room, noise, band limits, gain. NumPy on 16 kHz samples.
 
-Everything here is applied in every split alike, but `coloured`; what is split are voices and synthesis recipes, not
-microphones.
+Everything here is applied in every split alike, but `coloured` and `transmitted`, which are training's; what is split are
+voices and synthesis recipes, not microphones.
 """
 
 import numpy as np
@@ -77,6 +77,58 @@ def recorded(rng: np.random.Generator, samples: np.ndarray, *, snr: tuple[float,
         samples = band(samples, rng.uniform(60, 300), rng.uniform(3300, 6000))
     peak = np.abs(samples).max() + 1e-6
     return Audio(np.clip(samples * (rng.uniform(0.15, 0.95) / peak), -1, 1).astype(np.float32))
+
+
+def transmitted(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
+    """A quarter of all samples, as they come out of a telephone, a low bit rate, a bad connection or an overdriven input."""
+    if rng.random() < 0.75 or not len(samples):
+        return samples
+    way = (_telephone, _low_rate, _lost, _overdriven)[int(rng.integers(4))]
+    return way(rng, samples).astype(np.float32)
+
+
+def _telephone(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
+    """300 to 3,400 Hz in eight bits with logarithmic steps (ITU-T G.711, mu = 255)."""
+    peak = np.abs(samples).max() + 1e-6
+    narrow = np.clip(band(samples, 300, 3400) / peak * rng.uniform(0.3, 1.0), -1, 1)
+    steps = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
+    return np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255 * peak
+
+
+def _low_rate(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
+    """A codec short of bits: spectra of 32 ms keep their strongest bins, in coarse steps, up to a limit."""
+    size = 512
+    window = np.sin(np.pi * (np.arange(size) + 0.5) / size)  # its square adds up to one at half a window's distance
+    padded = np.pad(samples, (size // 2, size + size // 2))
+    starts = np.arange(0, len(padded) - size + 1, size // 2)
+    spectra = np.fft.rfft(padded[starts[:, None] + np.arange(size)] * window)
+    top = int(rng.uniform(3000, 7000) / SAMPLE_RATE * size)
+    strength = np.abs(spectra)
+    least = np.quantile(strength[:, :top], rng.uniform(0.4, 0.8), axis=1, keepdims=True)
+    step = rng.uniform(1.5, 4.0)  # decibels
+    rounded = 10 ** (np.round(20 * np.log10(strength + 1e-9) / step) * step / 20)
+    spectra = np.where(strength >= least, spectra * rounded / (strength + 1e-9), 0)
+    spectra[:, top:] = 0
+    pieces, result = np.fft.irfft(spectra, size) * window, np.zeros(len(padded))
+    for start, piece in zip(starts, pieces, strict=True):
+        result[start : start + size] += piece
+    return result[size // 2 : size // 2 + len(samples)]
+
+
+def _lost(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
+    """One to four packets of 10 to 30 ms are missing, and their edges are smoothed."""
+    kept = np.ones(len(samples))
+    for _ in range(int(rng.integers(1, 5))):
+        length, start = int(rng.uniform(0.01, 0.03) * SAMPLE_RATE), int(rng.integers(len(samples)))
+        kept[start : start + length] = 0
+    return samples * np.convolve(kept, np.full(32, 1 / 32), "same")[: len(samples)]
+
+
+def _overdriven(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
+    """Louder than the input takes: peaks are cut, softly or hard."""
+    peak = np.abs(samples).max() + 1e-6
+    driven = samples / peak * rng.uniform(1.5, 5.0)
+    return peak * (np.tanh(driven) if rng.random() < 0.5 else np.clip(driven, -1, 1))
 
 
 def _fast_size(count: int) -> int:

@@ -14,7 +14,6 @@ from omnie.data import text_form
 from omnie.data.example import Example, Generator, Split
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
-from omnie.data.scoring import QUOTED
 from omnie.data.text_qa import UNKNOWN
 from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Template, complete, forms, tidy, wordings
@@ -31,6 +30,8 @@ FIELDS = (
 QUESTIONS = "pages/questions.txt"
 LABEL_ENDS = re.compile(r"\d|[.,;?!] ")
 """What the words before a value have in them when they are more than its label."""
+LABEL_WORDS = 4
+"""Words that a label has at most: what else stands in a value's line before it is not quoted."""
 ROOM = 150
 """Characters that further turns may add: about 75 tokens, for a long page has 420 and a training example at most 500."""
 
@@ -80,7 +81,7 @@ def quotation(words: Sequence[Word], value: str) -> str:
             same = [abs(word.box[1] - words[at].box[1]) < 0.5 * (word.box[3] - word.box[1]) for word in words[:at]]
             label = [word.text for word, here in zip(words, same, strict=False) if here]
             plain = not LABEL_ENDS.search(" ".join(label))
-            return " ".join([*label, value]) if plain and len(label) <= QUOTED else value
+            return " ".join([*label, value]) if plain and len(label) <= LABEL_WORDS else value
     return value
 
 

@@ -78,6 +78,29 @@ class Grammar:
     fillers: dict[Split, list[Template]] = field(default_factory=lambda: defaultdict(list))
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """A filled wording. `spans`: slot -> from where to where its value stands in `text`, without an article."""
+
+    text: str
+    spans: dict[str, tuple[int, int]]
+
+    def quote(self, start: str, end: str) -> str:
+        """What stands from the value of one slot to the end of that of another, as it stands there."""
+        return self.text[self.spans[start][0] : self.spans[end][1]]
+
+
+def sentence(wording: str, values: Mapping[str, Value]) -> Sentence:
+    """A tidy sentence of a wording; a slot that comes twice is where it comes first."""
+    pieces, spans, length, at, wording = [], {}, 0, 0, tidy(wording)
+    for match in SLOT.finditer(wording):
+        value = values[match.group(2)]
+        pieces += [wording[at : match.start()], value.form(match.group(1) or "")]
+        length, at = length + len(pieces[-2]) + len(pieces[-1]), match.end()
+        spans.setdefault(match.group(2), (length - len(value.text), length))
+    return Sentence(tidy("".join([*pieces, wording[at:]])), spans)
+
+
 def fill(wording: str, values: Mapping[str, Value]) -> str:
     """`wording` with its slots filled; `{a job}`, `{Der product}` take an article."""
     return SLOT.sub(lambda match: values[match.group(2)].form(match.group(1) or ""), wording)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils.output_capturing import capture_outputs
@@ -21,6 +22,7 @@ from omnie.model.hub.base import HubAttention, OmniePreTrainedModel
 from omnie.model.hub.config import OmnieConfig
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
 from omnie.model.hub.positions import OFFSET, media_positions, packed_segments, remember, three_axes
+from omnie.model.layers.convolution import neighbours
 from omnie.model.omni import encoders, place
 from omnie.model.reading import readings
 from omnie.ops.attention.segments import SegmentAttention
@@ -83,9 +85,10 @@ class OmnieModel(OmniePreTrainedModel):
         if cache is not None:
             remember(cache, position_ids, attention_mask)
         masks, attend = self._masks(x, attention_mask, segment_ids, cache)
+        near = self._near(x, attention_mask if segment_ids is None else segment_ids, cache)
         types = types if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
-        hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, attend=attend, **kwargs)
+        hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, near, attend=attend, **kwargs)
         return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)
 
     def token_types(self, input_ids: Tensor | None, media: dict[str, Tensor | None]) -> Tensor | None:
@@ -136,7 +139,21 @@ class OmnieModel(OmniePreTrainedModel):
             use_cache = self.config.use_cache and not self.training
         if self.training and self.language_model.gradient_checkpointing and (use_cache or cache is not None):
             raise OptionError("a cache cannot be filled while activations are recomputed", hint="pass use_cache=False")
-        return DynamicCache(config=self.config) if use_cache and cache is None else cache
+        if cache is None:
+            return DynamicCache(config=self.config) if use_cache else None
+        kept = [isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers]
+        if self.config.short_convolution is not None and not (kept and all(kept)):
+            hint = "DynamicCache(config=model.config)"
+            raise OptionError("the cache keeps no tokens for convolutions", value=type(cache).__name__, hint=hint)
+        return cache
+
+    def _near(self, x: Tensor, seen: Any, cache: Cache | None) -> Tensor | None:
+        """What each token's convolutions see: those of its neighbours that attention sees."""
+        if self.config.short_convolution is None:
+            return None
+        seen = seen["full_attention"] if isinstance(seen, dict) else seen
+        past = int(cache.get_seq_length()) if cache is not None else 0
+        return neighbours(seen, self.config.short_convolution - 1, past, x.shape[1], x.dtype)
 
     def _masks(
         self, x: Tensor, attention_mask: Any, segment_ids: Tensor | None, cache: Cache | None

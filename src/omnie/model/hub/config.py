@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from omnie.model.config import MEDIA, Architecture, architecture
+from omnie.model.layers.convolution import CONVOLUTIONS
 
 
 class OmnieConfig(PreTrainedConfig, Architecture):
@@ -28,6 +29,9 @@ class OmnieConfig(PreTrainedConfig, Architecture):
     tie_word_embeddings: bool = True
     use_cache: bool = True
 
+    number_of_conv_states = CONVOLUTIONS
+    """Of a layer, for Transformers' caches."""
+
     @classmethod
     def of(cls, size: str | Architecture) -> OmnieConfig:
         """The config of a named size ("8b", "nano", "toy") or of an architecture."""
@@ -41,5 +45,7 @@ class OmnieConfig(PreTrainedConfig, Architecture):
 
     @property
     def layer_types(self) -> list[str]:
-        """What each layer sees, in the words of Transformers' caches."""
-        return ["sliding_attention" if self.is_sliding(i) else "full_attention" for i in range(self.num_hidden_layers)]
+        """What each layer sees and keeps, in the words of Transformers' caches: "hybrid" ones keep what a convolution spans."""
+        plain = ("full_attention", "sliding_attention")
+        full, sliding = plain if self.short_convolution is None else ("hybrid", "hybrid_sliding")
+        return [sliding if self.is_sliding(i) else full for i in range(self.num_hidden_layers)]

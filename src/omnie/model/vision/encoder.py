@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from omnie.inputs import SPATIAL_MERGE, TEMPORAL_MERGE
 from omnie.model.config import VisionArchitecture
-from omnie.model.rope import Turns, picture_angles, rotate, turns
+from omnie.model.layers.rope import Turns, picture_angles, rotate, turns
 from omnie.ops.attention.segments import SegmentAttention
 from omnie.ops.reorder import reorder
 

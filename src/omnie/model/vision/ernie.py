@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from omnie.inputs import SPATIAL_MERGE, TEMPORAL_MERGE
 from omnie.model.config import ErnieVisionArchitecture
-from omnie.model.norm import RmsNorm
+from omnie.model.layers.norm import RmsNorm
 from omnie.model.vision.encoder import frame_pairs
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from omnie.inputs import SPATIAL_MERGE, TEMPORAL_MERGE
 from omnie.model.config import VisionArchitecture
-from omnie.model.norm import MEDIA_GAIN, RmsNorm
+from omnie.model.layers.norm import MEDIA_GAIN, RmsNorm
 from omnie.model.vision.encoder import Mlp, frame_pairs
 
 

@@ -131,7 +131,7 @@ class Layout:
         return result
 
     def _table(self, value: Table) -> list[Item]:
-        return [self._text(f"{documents.table_text(value)}\n")]
+        return [self._text(f"{documents.table_grid(value)}\n")]
 
     def _must_take(self, name: str) -> None:
         if name not in self.names:

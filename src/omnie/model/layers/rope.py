@@ -19,11 +19,17 @@ def frequencies(head_dim: int, theta: float, device: torch.device | None = None)
     return 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
 
 
-def decoder_angles(positions_BT3: Tensor, head_dim: int, theta: float, sections: list[int]) -> Tensor:
-    """Angles of 3-D positions (time, height, width): float32 [B, T, head_dim / 2]."""
+def decoder_angles(positions_BT3: Tensor, head_dim: int, theta: float, sections: list[int], pairs: int | None = None) -> Tensor:
+    """Angles of 3-D positions (time, height, width): float32 [B, T, head_dim / 2].
+
+    `pairs`: so many pairs turn, the fastest; the others compare tokens at any distance alike (Barbero et al. 2024, "Round and
+    Round We Go", section 5). None: all.
+    """
     time, height, width = positions_BT3.float().unsqueeze(-1).unbind(dim=2)
     spatial = sections[0] + sections[1]
     frequency = frequencies(head_dim, theta, positions_BT3.device)
+    if pairs is not None:
+        frequency[pairs:] = 0.0
     fast = torch.stack([height * frequency[:spatial:2], width * frequency[1:spatial:2]], dim=-1).flatten(-2)
     return torch.cat([fast, time * frequency[spatial:]], dim=-1)
 

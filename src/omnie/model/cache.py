@@ -1,7 +1,10 @@
-"""The keys and values of one sequence, in memory allocated once. Attention appends to it through `update`."""
+"""The keys and values of one sequence, in memory allocated once, and the last tokens before its convolutions."""
+
+import copy
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class KeyValueCache:
@@ -11,6 +14,7 @@ class KeyValueCache:
         self.capacity = capacity
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
         self._lengths: dict[int, int] = {}
+        self._recent: dict[tuple[int, int], Tensor] = {}
 
     @property
     def length(self) -> int:
@@ -28,6 +32,22 @@ class KeyValueCache:
         keys[:, :, start:end] = key_states
         values[:, :, start:end] = value_states
         return keys[:, :, :end], values[:, :, :end]
+
+    def update_conv_state(self, conv_states: Tensor, layer_idx: int, state_idx: int = 0, *, conv_kernel_size: int) -> Tensor:
+        """Keep the last `conv_kernel_size` tokens of a layer's convolution; gives those kept before with the new ones,
+        [B, D, S + T]."""
+        place = layer_idx, state_idx
+        if place in self._recent:
+            conv_states = torch.cat([self._recent[place], conv_states], dim=-1)
+        missing = max(conv_kernel_size - conv_states.shape[-1], 0)
+        self._recent[place] = F.pad(conv_states, (missing, 0))[..., -conv_kernel_size:].clone()
+        return conv_states
+
+    def branch(self) -> "KeyValueCache":
+        """One that goes on from here in the same memory: of several, each overwrites what those before it appended."""
+        result = copy.copy(self)
+        result._layers, result._lengths, result._recent = dict(self._layers), dict(self._lengths), dict(self._recent)
+        return result
 
     def _room(self, states: Tensor) -> Tensor:
         batch, heads, _, size = states.shape

@@ -1,0 +1,1 @@
+"""What the layers of decoder and encoders are made of, besides attention and experts."""
