@@ -13,7 +13,7 @@
    `python -m omnie.train --help`.
 
 What comes back in $OUT: the weights as `model.safetensors.NN` of at most 15 MiB (join them with `cat`), `config.json`,
-`naming.safetensors`, `metrics.jsonl`, and `train_nano_gpu.json` (scores, losses, speed) for `benchmarks/results/`. To go on
+`metrics.jsonl`, and `train_nano_gpu.json` (scores, losses, speed) for `benchmarks/results/`. To go on
 from them on a fresh machine, write them as int8 over `src/omnie/nano/` first (`checkpoint.save(model, encoder, folder,
 quantise="int8")`): the repository and the archives together just fit into 64 MiB. An H200 trained encoders at 250,000 tokens a
 second (`docs/lab.md`); the first step is done after some 15 s.
@@ -142,7 +142,6 @@ def report(config, result, cases: int, options: list[str]) -> None:
     import torch
 
     from omnie import checkpoint
-    from omnie.train.model import NAMING
     from omnie.train.validate import validate
 
     run = config.out
@@ -167,7 +166,7 @@ def report(config, result, cases: int, options: list[str]) -> None:
         "validation": scores,
     }
     (out / "train_nano_gpu.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    for name in (run / "model" / "config.json", run / "model" / NAMING, run / "metrics.jsonl"):
+    for name in (run / "model" / "config.json", run / "metrics.jsonl"):
         shutil.copy(name, out)
     split(run / "model" / "model.safetensors", out)
     print(json.dumps(facts))

@@ -76,7 +76,7 @@ def test_every_parameter_learns_from_all_modalities_together(model):
     model(**inputs).logits.pow(2).mean().backward()
     still = {name for name, _ in model.named_parameters()} - {n for n, g in gradients(model).items() if bool(g.any())}
     # What is read is a choice of letters, which only the alignment loss teaches; a fresh model reads nothing.
-    assert all(re.search(r"reading\.\w+\.(step_head|letter_head|recall|before|source)\.", name) for name in still), still
+    assert all(re.search(r"reading\.\w+\.(things|step_head|letter_head|recall|before|source)\.", name) for name in still), still
 
 
 def test_an_unknown_modality_s_tokens_use_the_text_experts():

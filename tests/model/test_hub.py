@@ -190,6 +190,13 @@ def test_a_cache_without_room_for_neighbours_is_refused(model):
         model(inputs_of("text")["input_ids"], past_key_values=DynamicCache())
 
 
+def test_vllm_which_keeps_no_neighbours_is_refused(omni):
+    model = OmnieForConditionalGeneration.of(omni)
+    model.config._attn_implementation_internal = "vllm"
+    with pytest.raises(OptionError, match="vLLM keeps no tokens for convolutions"):
+        model(inputs_of("text")["input_ids"])
+
+
 def test_packed_rows_equal_omnis(omni, model):
     inputs, segments = inputs_of("text"), torch.tensor([[1] * 9 + [2] * 14])
     with torch.inference_mode():

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from omnie.errors import CheckpointError
+from omnie.model.reading.things import Things
 from omnie.train.config import TrainConfig
-from omnie.train.objective.losses import AlignmentTensors, NamedTensors, Naming, reading_loss
+from omnie.train.objective.losses import AlignmentTensors, NamedTensors, reading_loss, things_loss
 from omnie.train.record import state
 from omnie.train.record.log import RunLog
 from omnie.train.stream.feed import Feed
@@ -114,7 +115,9 @@ def test_every_parameter_of_the_used_modalities_gets_a_gradient(tmp_path) -> Non
     trainer.step(feed())
     seen = {name for name, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     silent = {name for name, _ in trainer.model.named_parameters()} - seen
-    used = re.compile(r"experts|reading\.\w+\.(recall|before|source)")  # a fresh encoder reads nothing that could be recalled
+    used = re.compile(
+        r"experts|reading\.\w+\.(recall|before|source|things)"
+    )  # a fresh encoder reads nothing that could be recalled
     assert all("temporal" not in name and used.search(name) for name in silent), silent
 
 
@@ -165,18 +168,20 @@ class Head(torch.nn.Module):
         return self.linear(tokens).unflatten(-1, (self.steps, 7))
 
 
-def test_things_are_told_apart_by_the_tokens_that_show_them() -> None:
+def test_things_are_found_and_told_apart_by_the_tokens_that_show_them() -> None:
     torch.manual_seed(0)
-    naming, tokens = Naming(8, 5), torch.randn(6, 8)
+    known, tokens = Things(8, 5), torch.randn(6, 8)
     shown = NamedTensors(torch.tensor([0, 1, 4, 5, 3]), torch.tensor([0, 0, 1, 1, 2]), torch.tensor([2, 0, 4]))
-    optimizer = torch.optim.Adam(naming.parameters(), lr=0.1)
-    for _ in range(100):
+    optimizer = torch.optim.Adam(known.parameters(), lr=0.1)
+    for _ in range(200):
         optimizer.zero_grad()
-        naming(tokens, shown).backward()
+        sum(things_loss(known, tokens, shown)).backward()
         optimizer.step()
-    assert naming(tokens, shown) < 0.05
+    names, found = things_loss(known, tokens, shown)
+    assert names < 0.05 and found < 0.1
     one = NamedTensors(torch.tensor([3]), torch.tensor([0]), torch.tensor([4]))
-    assert naming(tokens, one) < 0.1 < 1.0 < naming(tokens, NamedTensors(one.rows, one.of, torch.tensor([0])))
+    wrong = NamedTensors(one.rows, one.of, torch.tensor([0]))
+    assert things_loss(known, tokens, one)[0] < 0.1 < 1.0 < things_loss(known, tokens, wrong)[0]
 
 
 def test_reading_loss_learns_a_transcript_and_where_nothing_is_written() -> None:

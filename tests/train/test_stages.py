@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from omnie import checkpoint
 from omnie.data import assets, skills
 from omnie.data.example import Example, Written
+from omnie.data.pictures.things import things
 from omnie.errors import CheckpointError, OptionError
 from omnie.media.types import Image, Video
 from omnie.messages import Part, text
@@ -20,7 +21,6 @@ from omnie.ops.int4_linear import rounded
 from omnie.train import circuits
 from omnie.train import trainer as trainer_module
 from omnie.train.config import TrainConfig
-from omnie.train.model import NAMING
 from omnie.train.record import state
 from omnie.train.stream import source
 from omnie.train.stream.packing import IGNORE
@@ -122,14 +122,10 @@ def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> 
     assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
 
 
-def test_a_model_without_the_head_that_names_things_gets_a_fresh_one(tmp_path) -> None:
-    first = Trainer(config(tmp_path / "first", steps=1, encoders=1.0))
-    run(first, feed())
-    again = Trainer(config(tmp_path / "next", init=tmp_path / "first" / "model", steps=1))
-    assert torch.equal(again.naming.head.weight, first.naming.head.weight)
-    (tmp_path / "first" / "model" / NAMING).unlink()
-    other = Trainer(config(tmp_path / "other", init=tmp_path / "first" / "model", steps=1, seed=3))
-    assert not torch.equal(other.naming.head.weight, first.naming.head.weight)
+def test_things_have_their_names_in_both_languages(tmp_path) -> None:
+    known = Trainer(config(tmp_path, steps=1)).model.model.reading["image"].things
+    said = [bytes(row[1 : 1 + int(row[0])].byte().tolist()).decode() for row in known.names]
+    assert said[0].split()[-1] == next(iter(things())) and len(set(said)) == len(things())
 
 
 def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:

@@ -80,7 +80,7 @@ class Architecture:
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
             "image_end", ...), where they are not those of our own vocabulary.
         reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
-            tokens (`reading/`); None: encoders whose tokens say nothing.
+            tokens (`reading/`), and "things": how many things in pictures have names; None: encoders whose tokens say nothing.
         short_convolution: Tokens that a layer's convolutions span (`convolution.py`); None: there are none.
         rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
     """
@@ -212,11 +212,16 @@ class Architecture:
             _check_count(f"placeholders.{name}", token, largest, least=0)
 
     def _check_reading(self) -> None:
-        found = self.reading
-        if found is not None and not (isinstance(found, dict) and set(found) <= {"image", "audio"}):
-            raise CheckpointError("reading is not usable", value=_short(found), allowed="image, audio and whole numbers")
-        for name, steps in (found or {}).items():
-            _check_count(f"reading.{name}", steps, 64)
+        found = {} if self.reading is None else self.reading
+        if (
+            not isinstance(found, dict)
+            or set(found) - {"image", "audio", "things"}
+            or ("things" in found and "image" not in found)
+        ):
+            allowed = "image, audio, and things beside image, with whole numbers"
+            raise CheckpointError("reading is not usable", value=_short(found), allowed=allowed)
+        for name, count in found.items():
+            _check_count(f"reading.{name}", count, LARGEST_COUNT if name == "things" else 64)
 
 
 MEDIA = ("image", "video", "audio")
@@ -302,7 +307,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "attention_bias": True,
         "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
-        "reading": {"image": 8, "audio": 4},
+        "reading": {"image": 8, "audio": 4, "things": 158},
         "short_convolution": 4,
         "rotary_pairs": 16,
     },
@@ -331,7 +336,7 @@ SIZES: dict[str, dict[str, Any]] = {
             "intermediate_size": 64,
             "block_frames": 20,
         },
-        "reading": {"image": 4, "audio": 2},
+        "reading": {"image": 4, "audio": 2, "things": 158},
         "short_convolution": 4,
         "rotary_pairs": 4,
     },

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnie import checkpoint
@@ -14,22 +14,19 @@ from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
 from omnie.model.omni import Omni
-from omnie.model.reading.spelling import table
+from omnie.model.reading import Readings, spelling
+from omnie.model.reading import things as names
 from omnie.processor import Encoder
 from omnie.processor.tokens import COUNT
 from omnie.train import circuits
 from omnie.train.config import TrainConfig
-from omnie.train.objective.losses import Naming
 from omnie.train.stream.source import BUILT_IN
 
-HEAD = "lm_head.weight"
-NAMING = "naming.safetensors"
-"""The head that names things: only training reads it."""
+HEAD, WEIGHTS = "lm_head.weight", "model.safetensors"
 
 
-def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tuple[Omni, Naming]:
-    """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train, and the head that
-    names things, which is fresh where the folder has none.
+def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni:
+    """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train.
 
     Raises:
         CheckpointError: the folder's encoders do not fit.
@@ -46,13 +43,17 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> tupl
         _take_encoders(model, config.encoders_from)
         shorten(model)
     if model.model.reading is not None:
-        model.model.reading.spelling[: len(texts)] = table(texts, COUNT)
-    folder = config.init or config.encoders_from
-    naming = Naming(model.config.hidden_size, len(things()))
-    if folder and (folder / NAMING).exists():
-        naming.load_state_dict(load_file(folder / NAMING))
+        _tell_names(model.model.reading, texts)
     model.model.language_model.gradient_checkpointing = config.checkpointing
-    return cast(model, dtype).to(device).train(), naming.to(device, dtype)
+    return cast(model, dtype).to(device).train()
+
+
+def _tell_names(reading: Readings, texts: list[bytes]) -> None:
+    """What tokens say, and what things are called in both languages."""
+    reading.spelling[: len(texts)] = spelling.table(texts, COUNT)
+    known = reading["image"].things if "image" in reading else None
+    if known is not None and len(known.names) == len(things()):
+        known.names[:] = names.table([f"{thing.german} {thing.name}" for thing in things().values()])
 
 
 @torch.no_grad()
@@ -82,6 +83,7 @@ def _encoders(model: Omni) -> dict[str, nn.Module]:
     parts = {"visual": body.visual, "audio": body.audio}
     for name, reading in (body.reading or {}).items():
         parts |= {f"{name} steps": reading.step_head, f"{name} letters": reading.letter_head}
+        parts |= {f"{name} things": reading.things} if reading.things is not None else {}
     return parts
 
 
@@ -94,24 +96,20 @@ def cast(model: Omni, dtype: torch.dtype) -> Omni:
     return model
 
 
-def export(model: Omni, naming: Naming, folder: Path, processor: Path | None, masters: dict[str, Tensor] | None = None) -> None:
-    """Writes a model folder in the training dtype, the naming head beside it; each file appears whole or not at all.
+def export(model: Omni, folder: Path, processor: Path | None, masters: dict[str, Tensor] | None = None) -> None:
+    """Writes a model folder in the training dtype; each file appears whole or not at all.
 
     Args:
         model: Its weights are written, but those that `masters` has by name, which may be finer.
-        naming: What only training has.
         folder: Where to.
         processor: Folder to copy tokenizer and settings from; None for the built-in ones.
         masters: Name -> weights, of any floating-point type.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, nn.Module] = {"model.safetensors": model, NAMING: naming}
-    for name, module in parts.items():
-        finer = masters or {} if module is model else {}
-        state = {key: finer.get(key, tensor).to(tensor.dtype) for key, tensor in module.state_dict().items() if key != HEAD}
-        weights = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
-        save_file(weights, folder / f".{name}.part", metadata={"format": "pt"})
-        os.replace(folder / f".{name}.part", folder / name)
+    state, finer = model.state_dict(), masters or {}
+    weights = {key: finer.get(key, x).to(x.dtype).cpu().contiguous() for key, x in state.items() if key != HEAD}
+    save_file(weights, folder / f".{WEIGHTS}.part", metadata={"format": "pt"})
+    os.replace(folder / f".{WEIGHTS}.part", folder / WEIGHTS)
     (folder / "config.json").write_text(architecture.to_json(model.config), encoding="utf-8")
     for name in ("tokenizer.json", "processor_config.json"):
         shutil.copyfile((processor or BUILT_IN) / name, folder / name)

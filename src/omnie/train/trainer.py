@@ -21,7 +21,7 @@ from omnie.model.reading import Told
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.model import build, export, shorten
-from omnie.train.objective.losses import cross_entropy, reading_loss
+from omnie.train.objective.losses import cross_entropy, reading_loss, things_loss
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
@@ -37,7 +37,7 @@ from omnie.train.stream.source import default_source
 from omnie.train.validate import validate
 
 NAMES = 0.5
-"""Factor on the loss of the things' names, beside that of what is read."""
+"""Factor on the losses of things, beside that of what is read."""
 PATIENCE = 5
 """Steps in a row without a finite gradient after which the run gives up."""
 
@@ -106,9 +106,8 @@ class Trainer:
         self.dtype = fast_dtype(self.device.type) if config.dtype == "auto" else getattr(torch, config.dtype)
         if self.device.type == "cuda":
             torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape: 6 ms a call where 50 us are computed
-        self.model, self.naming = build(config, self.device, self.dtype)
+        self.model = build(config, self.device, self.dtype)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
-        named = [*self.model.named_parameters(), *((f"naming.{n}", p) for n, p in self.naming.named_parameters())]
         rates = OptimizerSettings(
             muon=config.lr,
             adamw=config.lr * config.lr_other,
@@ -119,7 +118,8 @@ class Trainer:
             clip=config.clip,
         )
         self.team = Team(config.processes)
-        self.optimizer = Optimizer(named, rates, self.team, targets(self.model) if config.coarse else ())
+        coarse = targets(self.model) if config.coarse else ()
+        self.optimizer = Optimizer(self.model.named_parameters(), rates, self.team, coarse)
         self.schedule = Schedule(config.steps, config.minutes, config.warmup, config.decay)
         self.routers = RouterSettings()
         self.steps, self.before, self.failures = 0, 0.0, 0
@@ -242,17 +242,20 @@ class Trainer:
         """What is lost where encoders' tokens do not tell what is written, said or seen."""
         reading = self.model.model.reading
         losses = [self._alignment(name, tokens[name], step) for name in (step.alignments if reading is not None else ())]
-        if step.named:
-            losses.append(NAMES * self.naming(tokens["image"], step.named))
-            self.meter.add("alignment/things", losses[-1].detach() / NAMES)
+        if step.named and reading is not None and reading["image"].things is not None:
+            names, found = things_loss(reading["image"].things, tokens["image"], step.named)
+            losses.append(NAMES * (names + found))
+            self.meter.add("alignment/things", names.detach())
+            self.meter.add("alignment/found", found.detach())
         return torch.stack(losses).sum() if losses else 0.0
 
     def _rest(self, resting: bool) -> None:
         """Encoders that rest are not differentiated: a third of their cost, and what they can do is kept."""
         body = self.model.model
-        heads = [part for name, part in (body.reading or {}).items() for part in (part.step_head, part.letter_head)]
+        heads = [head for part in (body.reading or {}).values() for head in (part.step_head, part.letter_head, part.things)]
         for part in (body.visual, body.audio, *heads):
-            part.requires_grad_(not resting)
+            if part is not None:
+                part.requires_grad_(not resting)
 
     def _told(self, step: Step) -> dict[str, Told] | None:
         """Some of the texts as they should be read, or None where nothing is told."""
@@ -296,7 +299,7 @@ class Trainer:
         facts["config"] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.config).items()}
         folder = state.save(self.config.out, self.steps, tensors, facts)
         masters = {self.optimizer.names[n]: self.optimizer.master(n) for n in self.optimizer.coarse}
-        export(self.model, self.naming, self.config.out / "model", self.config.processor, masters)
+        export(self.model, self.config.out / "model", self.config.processor, masters)
         return folder
 
     def restore(self, folder: Path) -> list[dict[str, Any]]:

@@ -151,6 +151,9 @@ class OmnieModel(OmniePreTrainedModel):
         """What each token's convolutions see: those of its neighbours that attention sees."""
         if self.config.short_convolution is None:
             return None
+        if self.config._attn_implementation == "vllm":
+            hint = "a model whose config has short_convolution null"
+            raise OptionError("vLLM keeps no tokens for convolutions", value=self.config.short_convolution, hint=hint)
         seen = seen["full_attention"] if isinstance(seen, dict) else seen
         past = int(cache.get_seq_length()) if cache is not None else 0
         return neighbours(seen, self.config.short_convolution - 1, past, x.shape[1], x.dtype)

@@ -29,10 +29,14 @@ from torch.nn import functional as F
 
 from omnie.inputs import AUDIO, IMAGE, SPATIAL_MERGE, TEMPORAL_MERGE, VIDEO, audio_tokens
 from omnie.model.reading.spelling import LONGEST, Speller
+from omnie.model.reading.things import Things
 
 Size = tuple[int, int, int]
 READ_AS = {IMAGE: "image", VIDEO: "image", AUDIO: "audio"}
 """Modality -> the name of what reads it."""
+
+THINGS = "things"
+"""In a config, beside the media: how many things pictures may show."""
 
 INNER = 128
 """Width in which a step's letter is chosen; the choice itself is the same map in all steps of a token."""
@@ -92,9 +96,10 @@ class Reading(nn.Module):
         hidden: Of the tokens and the embeddings.
         steps: Places within a token, from left to right or from first to last, at which a letter may be read.
         flat: Whether the tokens lie in a plane.
+        things: How many things are known by name, where pictures show any.
     """
 
-    def __init__(self, hidden: int, steps: int, flat: bool = False):
+    def __init__(self, hidden: int, steps: int, flat: bool = False, things: int = 0):
         super().__init__()
         self.steps = steps
         self.step_head = nn.Linear(hidden, steps * INNER)
@@ -109,6 +114,7 @@ class Reading(nn.Module):
         for layer in (self.place, self.source):
             if layer is not None:
                 layer.init_std = 0.25 * hidden**-0.5  # half as long as a token
+        self.things = Things(hidden, things) if things else None
 
     def logits(self, tokens: Tensor) -> Tensor:
         """[..., D] to [..., steps, LETTERS + 1]; the tokens' length does not matter."""
@@ -116,7 +122,13 @@ class Reading(nn.Module):
         return self.letter_head(F.gelu(self.step_head(x).unflatten(-1, (self.steps, INNER))))
 
     def forward(
-        self, tokens_TD: Tensor, sizes: Sequence[Size], words_VD: Tensor, speller: Speller, told: Told | None = None
+        self,
+        tokens_TD: Tensor,
+        sizes: Sequence[Size],
+        words_VD: Tensor,
+        speller: Speller,
+        told: Told | None = None,
+        still: bool = False,
     ) -> Tensor:
         """Tokens with the words that are read in them.
 
@@ -126,6 +138,7 @@ class Reading(nn.Module):
             words_VD: The token embeddings.
             speller: The vocabulary.
             told: What is to be read at some steps whatever the tokens say.
+            still: Whether these are pictures, in which things are named, not clips.
 
         Returns:
             [T, D]
@@ -134,7 +147,7 @@ class Reading(nn.Module):
         if self.place is not None:
             places_TW = places(sizes).to(x)
             x = x + self.place(places_TW)
-        read = self.read(tokens_TD, sizes, speller, told)
+        read = self.read(tokens_TD, sizes, speller, told, still)
         if not len(read.words):
             return x
         words_W, tokens_W, slots_W, *before = (torch.from_numpy(values).to(device) for values in read)
@@ -146,15 +159,25 @@ class Reading(nn.Module):
         return x.index_add(0, slots_W, said_WD.to(x.dtype))
 
     @torch.no_grad()
-    def read(self, tokens_TD: Tensor, sizes: Sequence[Size], speller: Speller, told: Told | None = None) -> Words:
+    def read(
+        self,
+        tokens_TD: Tensor,
+        sizes: Sequence[Size],
+        speller: Speller,
+        told: Told | None = None,
+        still: bool = False,
+    ) -> Words:
         """Which words are read where."""
-        parts = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
-        letters_S = torch.cat(parts).cpu().numpy() if parts else np.empty(0, np.int64)
+        likeliest = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
+        letters_S = torch.cat(likeliest).cpu().numpy() if likeliest else np.empty(0, np.int64)
         letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
-        found = self._words(letters_S, sizes, speller)
+        parts = [self._words(letters_S, sizes, speller)]
         if told is not None:
-            found = np.concatenate([found, torch.stack([told.words, told.at], dim=1).cpu().numpy()])
-            found = found[found[:, 1].argsort(kind="stable")]
+            parts.append(torch.stack([told.words, told.at], dim=1).cpu().numpy())
+        if self.things is not None and still:
+            parts.append(self.things.read(tokens_TD, sizes, self.steps, speller))
+        found = np.concatenate(parts)
+        found = found[found[:, 1].argsort(kind="stable")]
         words_W, steps_W = found.T
         counts = np.array([math.prod(size) for size in sizes], np.int64)
         items_W = np.searchsorted(counts.cumsum() * self.steps, steps_W, side="right")
@@ -247,7 +270,9 @@ class Readings(nn.ModuleDict):
     """`spelling.table`; a fresh model's is empty, so that no words are formed."""
 
     def __init__(self, steps: dict[str, int], hidden: int, vocabulary: int):
-        super().__init__({name: Reading(hidden, count, flat=name == "image") for name, count in steps.items()})
+        things = steps.get(THINGS, 0)
+        made = {"image": {"flat": True, "things": things}, "audio": {}}
+        super().__init__({name: Reading(hidden, steps[name], **made[name]) for name in steps if name != THINGS})
         self.register_buffer("spelling", torch.zeros(vocabulary, 1 + LONGEST))
 
 
@@ -274,7 +299,7 @@ def read(
     if reading is None or name not in reading:
         return tokens_TD
     items = [token_grid(modality, size) for size in sizes.tolist()]
-    return reading[name](tokens_TD, items, words_VD, Speller.of(reading.spelling), told)
+    return reading[name](tokens_TD, items, words_VD, Speller.of(reading.spelling), told, still=modality == IMAGE)
 
 
 def token_grid(modality: int, size: Any) -> Size:

@@ -1,6 +1,6 @@
-"""What is minimised: cross-entropy at labelled tokens, the alignment (CTC) losses of both encoders, the routers' losses.
+"""What is minimised: cross-entropy at labelled tokens, the alignment (CTC) losses of both encoders, the names of things.
 
-The routers' losses come from the model's output; the head that names things lives here because only training needs it.
+The routers' losses come from the model's output (`routers.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from omnie.model.reading.things import Things
 from omnie.train.stream.packing import IGNORE
 
 
@@ -65,23 +66,18 @@ class NamedTensors:
     things: Tensor
 
 
-class Naming(nn.Module):
-    """Which thing is seen: one linear layer on the mean of the tokens that show it. Only training has it.
+def things_loss(things: Things, tokens_PD: Tensor, where: NamedTensors) -> tuple[Tensor, Tensor]:
+    """How badly things are named and found: two mean cross-entropies, float32.
 
-    Spelling the names instead taught nothing in fifty million tokens (`docs/lab.md`): a thing's tokens have no order in which
-    a name's pieces would stand in them.
+    A thing is named by the mean of the tokens that show it; all other tokens of the pictures show none. (Spelling the names
+    where the things are taught nothing in fifty million tokens: a thing's tokens have no order in which a name's pieces would
+    stand in them; `docs/lab.md`.)
     """
-
-    def __init__(self, width: int, things: int):
-        super().__init__()
-        self.head = nn.Linear(width, things)
-
-    def forward(self, tokens_PD: Tensor, where: NamedTensors) -> Tensor:
-        """The mean cross-entropy of the things' numbers, float32; the tokens' length does not matter."""
-        shown_ND = F.rms_norm(tokens_PD, tokens_PD.shape[-1:]).index_select(0, where.rows).to(self.head.weight.dtype)
-        total_MD = shown_ND.new_zeros(len(where.things), shown_ND.shape[-1]).index_add(0, where.of, shown_ND)
-        count_M = shown_ND.new_zeros(len(where.things)).index_add(0, where.of, torch.ones_like(shown_ND[:, 0]))
-        return F.cross_entropy(self.head(total_MD / count_M[:, None]).float(), where.things)
+    x_PD, shown_P = things.logits(tokens_PD)
+    names_MC = things.named(x_PD, where.rows, where.of, len(where.things))
+    wanted_P = torch.zeros_like(shown_P, dtype=torch.float32).index_fill(0, where.rows, 1.0)
+    found = F.binary_cross_entropy_with_logits(shown_P.float(), wanted_P)
+    return F.cross_entropy(names_MC.float(), where.things), found
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,68 @@
+"""Things in pictures: which tokens are one thing, and that names become words of the vocabulary in the thing's tokens."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnie.model.reading.spelling import Speller
+from omnie.model.reading.spelling import table as spelling
+from omnie.model.reading.things import LONGEST, Things, groups, table
+
+WORDS = [b"", b"a", b"b", b"c", b"d", b"ab", b"cd", b" ", b" c"]
+
+
+def picture(text: str) -> np.ndarray:
+    return np.array([mark == "#" for mark in text if mark in "#."])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "size", "found"),
+    [
+        ("....", (1, 2, 2), []),
+        ("#..#", (1, 2, 2), [[0], [3]]),
+        ("##.. .#.. ...#", (1, 3, 4), [[0, 1, 5], [11]]),
+        ("...# #...", (1, 2, 4), [[3], [4]]),
+        ("#.# ###", (1, 2, 3), [[0, 2, 3, 4, 5]]),
+        ("#.#. .#.#", (2, 1, 4), [[0], [2], [5], [7]]),
+    ],
+)
+def test_neighbours_are_one_thing(drawn, size, found):
+    assert [group.tolist() for group in groups(picture(drawn), [size])] == found
+
+
+def test_pictures_are_apart():
+    assert [g.tolist() for g in groups(picture("## ##"), [(1, 1, 2), (1, 1, 2)])] == [[0, 1], [2, 3]]
+
+
+def made() -> Things:
+    """Of two channels: the first says whether a thing is shown, the second which of two."""
+    things = Things(2, 2)
+    with torch.no_grad():
+        things.shown_head.weight.copy_(torch.tensor([[1.0, 0.0]]))
+        things.shown_head.bias.zero_()
+        things.name_head.weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        things.name_head.bias.zero_()
+        things.names.copy_(table(["ab c", "d"]))
+    return things
+
+
+def test_names_stand_in_the_tokens_of_their_thing():
+    tokens = torch.tensor([[-1.0, 1], [1, 3], [1, 2], [1, -2], [-1, 0], [-1, 0]])
+    found = made().read(tokens, [(1, 2, 3)], 4, Speller.of(spelling(WORDS, 1)))
+    assert found.tolist() == [[5, 4], [8, 8], [4, 12]]  # "ab" in token 1, " c" in token 2, "d" in token 3
+
+
+def test_a_long_name_in_a_small_thing_stays_in_it():
+    things = made()
+    things.names.copy_(table(["dadadadada", "d"]))
+    found = things.read(torch.tensor([[1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))
+    assert found[:, 0].tolist() == [4, 1] * 5 and found[:, 1].tolist() == [0, 1, 2] + [3] * 7
+
+
+def test_where_nothing_is_shown_nothing_is_named():
+    assert made().read(torch.tensor([[-1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1))).shape == (0, 2)
+
+
+def test_names_that_are_too_long_are_refused():
+    with pytest.raises(ValueError, match="48 bytes"):
+        table(["x" * (LONGEST + 1)])
