@@ -11,6 +11,7 @@ from omnie.errors import InputError
 from omnie.messages import Message, Part, ToolCall, assistant, text, user
 from omnie.processor import Encoder, ProcessorSettings, tokens
 from omnie.processor.encode import collate
+from omnie.processor.image import grid_of_picture
 
 from .conftest import clip, document, picture, sound, table
 
@@ -67,9 +68,11 @@ def test_an_image_spreads_over_height_and_width(encoder):
     encoded = encoder.encode([user(Part("image", picture(128, 192)), "x")])
     at = encoded["position_ids"][encoded["mm_token_type_ids"] == inputs.IMAGE]
     start = at[0, 0]
-    assert (at - start).tolist() == [[0, row, column] for row in range(4) for column in range(6)]
+    rows, columns = (int(patches) // inputs.SPATIAL_MERGE for patches in encoded["image_grid_thw"][0, 1:])
+    assert (rows, columns) == (5, 8)  # enlarged from 4 x 6
+    assert (at - start).tolist() == [[0, row, column] for row in range(rows) for column in range(columns)]
     after = encoded["position_ids"][np.flatnonzero(encoded["mm_token_type_ids"] == inputs.IMAGE)[-1] + 1]
-    assert (after == start + 6).all()
+    assert (after == start + columns).all()
 
 
 def test_a_clip_interleaves_stamps_frames_and_sound(encoder):
@@ -85,7 +88,8 @@ def test_a_clip_interleaves_stamps_frames_and_sound(encoder):
 
 def test_a_page_is_its_number_its_picture_and_its_lines(encoder):
     rendered = encoder.render([user(Part("document", document()))])
-    run = tokens.IMAGE * inputs.image_tokens((1, 12, 8))
+    height, width = document().pages[0].image.pixels.shape[:2]
+    run = tokens.IMAGE * inputs.image_tokens(grid_of_picture(height, width, encoder.settings))
     assert (
         f"<|PAGE_START|>1<|IMAGE_START|>{run}<|IMAGE_END|>Guten Tag\nEnde<|PAGE_END|><|PAGE_START|>2<|IMAGE_START|>" in rendered
     )
@@ -111,7 +115,7 @@ def test_only_the_assistants_content_is_learned(encoder):
 
 def test_an_overlong_conversation_says_what_is_long(tokenizer):
     encoder = Encoder(tokenizer, ProcessorSettings(context=100))
-    with pytest.raises(InputError, match=r"image 2: 142.*text 1: .*at most 100 tokens") as caught:
+    with pytest.raises(InputError, match=r"image 2: 223.*text 1: .*at most 100 tokens") as caught:
         encoder.encode([user(Part("image", picture(32, 32)), Part("image", picture(320, 448)), "Was?")])
     assert "\n" not in str(caught.value)
 

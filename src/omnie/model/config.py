@@ -308,7 +308,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "reading": {"image": 8, "audio": 4, "things": 158},
-        "short_convolution": 4,
+        "short_convolution": 8,
         "rotary_pairs": 16,
     },
     "toy": {

@@ -25,6 +25,7 @@ class TrainConfig:
     lr_other: Annotated[float, "Peak learning rate of everything else (AdamW), as a factor on lr."] = 1.0
     lr_embedding: Annotated[float, "Peak learning rate of the token embeddings (AdamW), as a factor on lr."] = 0.1
     lr_encoders: Annotated[float, "Further factor on the encoders' peak learning rates."] = 1.0
+    lr_convolutions: Annotated[float, "Further factor on those of the decoder's convolutions, which begin at zero."] = 5.0
     lr_circuits: Annotated[float, "Further factor on those of the layers that copy, which a fresh model begins with."] = 0.1
     warmup: Annotated[int, "Steps from zero to the peak."] = 50
     decay: Annotated[float, "Share of the run, at its end, in which the rate falls to zero."] = 0.3

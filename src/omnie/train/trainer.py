@@ -113,6 +113,7 @@ class Trainer:
             adamw=config.lr * config.lr_other,
             embedding=config.lr * config.lr_embedding,
             encoders=config.lr_encoders,
+            convolutions=config.lr_convolutions,
             circuits=config.lr_circuits,
             decay=config.weight_decay,
             clip=config.clip,

@@ -17,7 +17,7 @@ from omnie.model.reading.spelling import Speller
 
 NOTHING = -4.0
 """Bias of a fresh model: one that knows no things names none."""
-LONGEST = 47
+LONGEST = 31
 """Bytes of the longest name in both languages."""
 
 

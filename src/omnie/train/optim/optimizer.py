@@ -22,10 +22,11 @@ NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|pos
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
 PARTS = {
     "encoders": re.compile(r"^model\.(visual|audio|reading\.\w+\.(things\.)?\w+_head)\."),
+    "convolutions": re.compile(r"_convolution\."),
     "circuits": re.compile(r"^model\.(language_model\.layers\.[01]\.self_attn|reading\.\w+\.(recall|before))\."),
 }
-"""Names of the parameters that have a factor of their own on their rate: of what reads media, and of what copies
-(`train/circuits.py`)."""
+"""Names of the parameters that have a factor of their own on their rate: of what reads media, of convolutions, and of what
+copies (`train/circuits.py`)."""
 NS = ((3.4445, -4.7750, 2.0315),) * 5
 """Coefficients of the quintic Newton-Schulz steps."""
 UPDATE_RMS = 0.2
@@ -34,7 +35,8 @@ UPDATE_RMS = 0.2
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """`muon`, `adamw` and `embedding` are peak learning rates, which `encoders` and `circuits` multiply for these (`PARTS`).
+    """`muon`, `adamw` and `embedding` are peak learning rates, which `encoders`, `convolutions` and `circuits` multiply for
+    these (`PARTS`).
 
     `decay` is decoupled weight decay, not applied to vectors.
     """
@@ -43,6 +45,7 @@ class OptimizerSettings:
     adamw: float = 2e-3
     embedding: float = 2e-3
     encoders: float = 1.0
+    convolutions: float = 1.0
     circuits: float = 1.0
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = 0.95
