@@ -48,19 +48,20 @@ def made() -> Things:
 
 def test_names_stand_in_the_tokens_of_their_thing():
     tokens = torch.tensor([[-1.0, 1], [1, 3], [1, 2], [1, -2], [-1, 0], [-1, 0]])
-    found = made().read(tokens, [(1, 2, 3)], 4, Speller.of(spelling(WORDS, 1)))
+    found, shown = made().read(tokens, [(1, 2, 3)], 4, Speller.of(spelling(WORDS, 1)))
+    assert shown.tolist() == [1, 2, 3]
     assert found.tolist() == [[5, 4], [8, 8], [4, 12]]  # "ab" in token 1, " c" in token 2, "d" in token 3
 
 
 def test_a_long_name_in_a_small_thing_stays_in_it():
     things = made()
     things.names.copy_(table(["dadadadada", "d"]))
-    found = things.read(torch.tensor([[1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))
+    found, _ = things.read(torch.tensor([[1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))
     assert found[:, 0].tolist() == [4, 1] * 5 and found[:, 1].tolist() == [0, 1, 2] + [3] * 7
 
 
 def test_where_nothing_is_shown_nothing_is_named():
-    assert made().read(torch.tensor([[-1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1))).shape == (0, 2)
+    assert made().read(torch.tensor([[-1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))[0].shape == (0, 2)
 
 
 def test_names_that_are_too_long_are_refused():

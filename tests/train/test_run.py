@@ -1,5 +1,6 @@
 """A toy run from start to finish: it learns, stops, resumes where it was, and survives a kill while it saves."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from omnie.errors import CheckpointError
 from omnie.model.reading.things import Things
 from omnie.train.config import TrainConfig
+from omnie.train.model import seed_of
 from omnie.train.objective.losses import AlignmentTensors, NamedTensors, reading_loss, things_loss
 from omnie.train.record import state
 from omnie.train.record.log import RunLog
@@ -95,6 +97,14 @@ def test_exported_weights_start_another_run(tmp_path) -> None:
     again = Trainer(config(tmp_path / "next", init=tmp_path / "model"))
     expected = dict(trainer.model.named_parameters())
     assert all(torch.equal(p, expected[name]) for name, p in again.model.named_parameters())
+
+
+def test_a_run_that_goes_on_sees_what_is_new(tmp_path) -> None:
+    first = config(tmp_path / "first", steps=1, seed=None)
+    run(Trainer(first), feed())
+    onwards = dataclasses.replace(first, out=tmp_path / "next", init=tmp_path / "first" / "model")
+    assert seed_of(first) == 0 != seed_of(onwards) == seed_of(dataclasses.replace(onwards, out=tmp_path / "other"))
+    assert seed_of(dataclasses.replace(onwards, seed=5)) == 5
 
 
 def test_infinite_gradients_are_skipped_and_then_end_the_run(tmp_path) -> None:

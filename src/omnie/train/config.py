@@ -53,7 +53,10 @@ class TrainConfig:
     save_minutes: Annotated[float, "Between checkpoints."] = 5.0
     eval_minutes: Annotated[float, "Between small validations; 0 for none."] = 10.0
     eval_cases: Annotated[int, "Validation cases a group of skills."] = 8
-    seed: Annotated[int, "Of the weights and of the stream."] = 0
+    seed: Annotated[
+        int | None,
+        "Of the weights and of the stream; else one that follows from --init's weights, so that these see what is new.",
+    ] = None
 
     def __post_init__(self) -> None:
         if not self.minutes and not self.steps:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import torch
@@ -25,13 +26,24 @@ from omnie.train.stream.source import BUILT_IN
 HEAD, WEIGHTS = "lm_head.weight", "model.safetensors"
 
 
+def seed_of(config: TrainConfig) -> int:
+    """The seed of a run: its own, or one that follows from the weights that it begins with. A stream that began anew with every
+    run would show a model that goes on what it has been shown already."""
+    if config.seed is not None or config.init is None:
+        return config.seed or 0
+    seed = 0
+    for file in sorted(config.init.glob("*.safetensors")):
+        seed = zlib.crc32(file.read_bytes(), seed)
+    return seed
+
+
 def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni:
-    """A model with fresh weights (by `config.seed`) or those of a folder (int8 ones too), ready to train.
+    """A model with fresh weights (by the run's seed) or those of a folder (int8 ones too), ready to train.
 
     Raises:
         CheckpointError: the folder's encoders do not fit.
     """
-    torch.manual_seed(config.seed)
+    torch.manual_seed(seed_of(config))
     texts = Encoder.load(config.processor or BUILT_IN).tokenizer.texts
     if config.init:
         model = checkpoint.load(config.init)[0]

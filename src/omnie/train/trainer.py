@@ -20,7 +20,7 @@ from omnie.model.int4 import targets
 from omnie.model.reading import Told
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
-from omnie.train.model import build, export, shorten
+from omnie.train.model import build, export, seed_of, shorten
 from omnie.train.objective.losses import cross_entropy, reading_loss, things_loss
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
@@ -67,7 +67,7 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
     found = state.checkpoints(config.out)
     places = trainer.restore(found[-1]) if found else []
     shares = (config.encoders, config.spelling)
-    source = source or partial(default_source, config.processor, config.mix, config.seed, *shares)
+    source = source or partial(default_source, config.processor, config.mix, seed_of(config), *shares)
     make = partial(_loader, config, source, places)
     trainer.optimizer.share(trainer.model.buffers())
     team, follow = trainer.team, partial(_follow, trainer, make)

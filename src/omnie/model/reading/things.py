@@ -1,7 +1,8 @@
 """What is seen in a picture, named in letters as if it were written there.
 
 One linear layer says of each token whether it shows a thing. Neighbours that do are one thing, and a second layer names it by
-their mean. The name is spelled in German and in English; the decoder says it as it says what it reads.
+their mean. The name is spelled in German and in English; the decoder says it as it says what it reads. It sees the name and the
+place of a thing, not its features: these it would learn by heart from training's drawings, and mistake in others.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ class Things(nn.Module):
         return self.name_head(total / torch.bincount(of_N, minlength=count).to(total)[:, None])
 
     @torch.no_grad()
-    def read(self, tokens_TD: Tensor, sizes: Sequence[tuple[int, int, int]], steps: int, speller: Speller) -> np.ndarray:
-        """int64 [W, 2]: the words of all names, and the step at which each stands.
+    def read(
+        self, tokens_TD: Tensor, sizes: Sequence[tuple[int, int, int]], steps: int, speller: Speller
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The words of all names and the step at which each stands, int64 [W, 2], and the tokens that show things, int64 [N].
 
         Args:
             sizes: Of each picture: frames, rows and columns of its tokens.
@@ -61,7 +64,7 @@ class Things(nn.Module):
         x_TD, shown_T = self.logits(tokens_TD)
         seen = list(groups((shown_T > 0).cpu().numpy(), sizes))
         if not seen:
-            return np.empty((0, 2), np.int64)
+            return np.empty((0, 2), np.int64), np.empty(0, np.int64)
         of = torch.arange(len(seen)).repeat_interleave(torch.tensor([len(tokens) for tokens in seen])).to(x_TD.device)
         things = self.named(x_TD, torch.from_numpy(np.concatenate(seen)).to(x_TD.device), of, len(seen)).argmax(-1).cpu()
         rows = self.names[things.to(self.names.device)].float().cpu().numpy().astype(np.uint8)
@@ -70,7 +73,7 @@ class Things(nn.Module):
             last = len(tokens) - 1
             for n, (word, _) in enumerate(speller.words(row[1 : 1 + row[0]].tobytes())):
                 found.append((word, int(tokens[min(n, last)]) * steps + min(max(n - last, 0), steps - 1)))
-        return np.array(found, np.int64).reshape(-1, 2)
+        return np.array(found, np.int64).reshape(-1, 2), np.concatenate(seen)
 
 
 def groups(shown: np.ndarray, sizes: Sequence[tuple[int, int, int]]) -> Iterator[np.ndarray]:

@@ -144,10 +144,14 @@ class Reading(nn.Module):
             [T, D]
         """
         x, device = tokens_TD, tokens_TD.device
+        seen = None
+        if self.things is not None and still:
+            seen, shown = self.things.read(tokens_TD, sizes, self.steps, speller)
+            x = x.index_fill(0, torch.from_numpy(shown).to(device), 0.0)
         if self.place is not None:
             places_TW = places(sizes).to(x)
             x = x + self.place(places_TW)
-        read = self.read(tokens_TD, sizes, speller, told, still)
+        read = self.read(tokens_TD, sizes, speller, told, seen)
         if not len(read.words):
             return x
         words_W, tokens_W, slots_W, *before = (torch.from_numpy(values).to(device) for values in read)
@@ -165,17 +169,17 @@ class Reading(nn.Module):
         sizes: Sequence[Size],
         speller: Speller,
         told: Told | None = None,
-        still: bool = False,
+        seen: np.ndarray | None = None,
     ) -> Words:
-        """Which words are read where."""
+        """Which words are read where; `seen`: words [W, 2] and their steps that are not spelled in letters."""
         likeliest = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
         letters_S = torch.cat(likeliest).cpu().numpy() if likeliest else np.empty(0, np.int64)
         letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
         parts = [self._words(letters_S, sizes, speller)]
         if told is not None:
             parts.append(torch.stack([told.words, told.at], dim=1).cpu().numpy())
-        if self.things is not None and still:
-            parts.append(self.things.read(tokens_TD, sizes, self.steps, speller))
+        if seen is not None:
+            parts.append(seen)
         found = np.concatenate(parts)
         found = found[found[:, 1].argsort(kind="stable")]
         words_W, steps_W = found.T
