@@ -57,7 +57,7 @@ def haystack(rng: np.random.Generator, split: Split, language: str, characters: 
     """A text of about so many characters with so many needles, all in one wording, at random places between its sentences."""
     paragraphs, templates = prose(rng, split, language, characters - needles * NEEDLE)
     mark, template = MARK(rng, language, split), pick(rng, wordings("needle", language, split))
-    pairs = facts(rng, split, language, needles, "\n".join(map(" ".join, paragraphs)).casefold())
+    pairs = facts(rng, split, language, needles, "\n".join([*map(" ".join, paragraphs), template.text]).casefold())
     told = [sentence(template.wording(rng), {"mark": mark, "key": key, "value": value}) for key, value in pairs]
     body, found = scatter(rng, paragraphs, told), []
     for place in rng.permutation(needles):
