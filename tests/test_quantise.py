@@ -102,7 +102,7 @@ def test_every_matrix_is_in_4_bits_and_nothing_else(model, packed):
     left = [n for n, m in again.named_modules() if isinstance(m, torch.nn.Linear | Experts)]
     assert left == ["model.visual.patch_embed.colour", "model.reading.image.place", "model.reading.image.source", "lm_head"]
     kept = {name: parameter for name, parameter in again.named_parameters() if parameter.dim() > 1}
-    assert all("gate.weight" in n or n == EMBEDDING or n.removesuffix(".weight") in left for n in kept)
+    assert all("gate.weight" in n or "_convolution" in n or n == EMBEDDING or n.removesuffix(".weight") in left for n in kept)
     assert again.lm_head.weight is again.model.language_model.embed_tokens.weight
     stored = load_file(packed / WEIGHTS)
     for name, tensor in model.state_dict().items():
@@ -211,9 +211,9 @@ def test_the_report_says_which_groups_are_in_4_bits(plain, tmp_path):
     bits = {name: group["bits_per_parameter"] for name, group in groups.items()}
     assert all(4 < bits[name] < 4.5 for name in ("attention", "dense layers", "shared experts"))
     assert all(4 < bits[name] < 4.8 for name in ("text experts", "vision experts", "audio experts")), "16 inputs, half a group"
-    assert all(bits[name] == 32 for name in ("embedding and head", "routers", "norms"))
+    assert all(bits[name] == 32 for name in ("embedding and head", "convolutions", "routers", "norms"))
     for name, group in groups.items():
-        exact = name in ("embedding and head", "routers", "norms")
+        exact = name in ("embedding and head", "convolutions", "routers", "norms")
         assert group["relative_error"] is None if exact else 0.05 < group["relative_error"] < 0.09, name
 
 

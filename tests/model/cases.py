@@ -32,7 +32,8 @@ def config(**changes) -> Architecture:
     """The toy's architecture with changes. Two audio experts a token, because a single choice always weighs one."""
     groups = architecture("toy").expert_groups
     groups = groups | {"audio": groups["audio"] | {"top_k": 2}}
-    return dataclasses.replace(architecture("toy"), **({"expert_groups": groups} | changes))
+    seen = {"image": 4, "audio": 2}  # no things: random weights would see them everywhere, and hide the pixels
+    return dataclasses.replace(architecture("toy"), **({"expert_groups": groups, "reading": seen} | changes))
 
 
 def toy(seed: int = 0, std: float = 0.15, **changes) -> Omni:
