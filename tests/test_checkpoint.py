@@ -107,10 +107,23 @@ def test_int8_weights_are_within_0_4_percent_of_their_group_s_largest(model, sav
         assert bool((error <= 0.004 * want.abs().amax(-1, keepdim=True) + 4e-6).all()), name
 
 
+def test_tables_of_bytes_are_not_rounded(model, encoder, tmp_path):
+    """The names of things fill groups of 32, as matrices do; the shipped model once lost them so."""
+    names = model.model.reading["image"].things.names
+    before = names.clone()
+    names[:] = torch.randint(0, 256, names.shape).float()
+    try:
+        checkpoint.save(model, encoder, tmp_path, "int8")
+        again = checkpoint.load(tmp_path)[0]
+        assert all(torch.equal(dict(again.named_buffers())[name], buffer) for name, buffer in model.named_buffers())
+    finally:
+        names[:] = before
+
+
 def test_int8_answers_are_near_and_its_file_is_small(model, saved):
     assert_close("logits", logits(checkpoint.load(saved["int8"])[0]), logits(model), 0.02)
     size = {quantise: (folder / WEIGHTS).stat().st_size for quantise, folder in saved.items()}
-    assert size["int8"] < 0.4 * size[None]
+    assert size["int8"] < 0.42 * size[None]
 
 
 def test_int8_again_changes_nothing(encoder, saved, tmp_path):

@@ -7,6 +7,7 @@ import torch
 from omnie.model.reading.spelling import Speller
 from omnie.model.reading.spelling import table as spelling
 from omnie.model.reading.things import LONGEST, Things, groups, table
+from omnie.model.reading.words import Reading, places
 
 WORDS = [b"", b"a", b"b", b"c", b"d", b"ab", b"cd", b" ", b" c"]
 
@@ -67,3 +68,18 @@ def test_where_nothing_is_shown_nothing_is_named():
 def test_names_that_are_too_long_are_refused():
     with pytest.raises(ValueError, match="32 bytes"):
         table(["x" * (LONGEST + 1)])
+
+
+def test_a_named_thing_shows_its_name_and_not_its_features():
+    """Two pictures of unlike things of one name look alike to the decoder; where nothing is shown, features stay."""
+    torch.manual_seed(0)
+    reading = Reading(2, 4, flat=True, things=2)
+    reading.things.load_state_dict(made().state_dict())
+    torch.nn.init.zeros_(reading.letter_head.weight)
+    reading.letter_head.bias.data = torch.eye(257)[256] * 10
+    words, speller = torch.randn(len(WORDS), 2), Speller.of(spelling(WORDS, 1))
+    one, other = torch.tensor([[1.0, 3.0], [-1.0, 1.0]]), torch.tensor([[2.0, 1.0], [-1.0, 2.0]])
+    seen, again = (reading(tokens, [(1, 1, 2)], words, speller, still=True) for tokens in (one, other))
+    assert torch.equal(seen[0], again[0]) and not torch.equal(seen[1], again[1])
+    clip = reading(one, [(1, 1, 2)], words, speller)
+    assert torch.equal(clip, one + reading.place(places([(1, 1, 2)])))

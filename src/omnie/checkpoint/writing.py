@@ -35,8 +35,8 @@ def save(model: Omni, encoder: Encoder | ErnieEncoder, folder: str | Path, quant
     """Writes a model folder; it appears whole or not at all, and replaces an older one's files one by one.
 
     Args:
-        quantise: "int8" stores matrices as int8 (relative error of a weight about 0.4 % of its group's largest); None stores
-            them as they are.
+        quantise: "int8" stores matrices as int8 (relative error of a weight about 0.4 % of its group's largest), but not
+            buffers, which may be tables of bytes; None stores them as they are.
     """
     from safetensors.torch import save_file
 
@@ -47,9 +47,11 @@ def save(model: Omni, encoder: Encoder | ErnieEncoder, folder: str | Path, quant
     if quantise not in (None, "int8"):
         raise OptionError("unknown quantisation", value=quantise, allowed="int8, or None")
     weights: dict[str, Tensor] = {}
+    exact = {name for name, _ in model.named_buffers()}
     for name, tensor in model.state_dict().items():
         if name not in tied(model):
-            weights |= quantised(name, tensor) if quantise == "int8" else {name: tensor.contiguous()}
+            coarse = quantise == "int8" and name not in exact
+            weights |= quantised(name, tensor) if coarse else {name: tensor.contiguous()}
     with appearing(Path(folder)) as part:
         save_file(weights, part / WEIGHTS, metadata={"format": "pt"})
         (part / "config.json").write_text(architecture.to_json(model.config), "utf-8")
