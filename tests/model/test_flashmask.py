@@ -144,7 +144,7 @@ def test_a_callers_own_column_mask():
     for name, mask in {"causal": kinds.causal(12), "pictures": kinds.bidirectional(kinds.causal(12), groups)}.items():
         with torch.inference_mode():
             change = model(tokens, attention_mask=mask).logits - model(other, attention_mask=mask).logits
-        seen[name] = (change[0].abs().amax(1) > 1e-6).tolist()
+        seen[name] = (change[0].abs().amax(1) > 1e-4).tolist()
     assert seen["causal"] == [t >= 6 for t in range(12)] and seen["pictures"] == [t >= 3 for t in range(12)]
 
 

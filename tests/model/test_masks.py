@@ -68,7 +68,7 @@ def test_which_layers_slide():
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_sliding_layer_sees_only_its_window(layers):
     """Which tokens' logits change with token 3: a window of four and two convolutions over two tokens reach five further."""
-    model = toy(num_hidden_layers=layers, sliding_window=4, global_layer_every=100, short_convolution=2)
+    model = toy(num_hidden_layers=layers, sliding_window=4, global_layer_every=100, short_convolution=2, trail_layer=None)
     inputs = conversation(14)
     other = inputs["input_ids"].clone()
     other[0, 3] += 1

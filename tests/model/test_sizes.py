@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omnie.errors import CheckpointError, OptionError
-from omnie.model.config import SIZES, Architecture, architecture, of, parameter_counts, read, to_json
+from omnie.model.config import SIZES, TRAIL_REACH, Architecture, architecture, of, parameter_counts, read, to_json
 from omnie.model.omni import Omni
 
 from .cases import config
@@ -37,7 +37,8 @@ def decoder_by_hand(c: Architecture, group: str) -> int:
     experts = routed["top_k"] * 3 * c.hidden_size * routed["width"] + routed["experts"] * c.hidden_size
     sparse = experts + 3 * c.hidden_size * c.shared_expert_width
     sparse_layers = c.num_hidden_layers - c.num_dense_layers
-    return c.num_hidden_layers * layer + c.num_dense_layers * dense + sparse_layers * sparse + c.hidden_size
+    following = 0 if c.trail_layer is None else (TRAIL_REACH + 1) * keys // 2 + keys * c.hidden_size
+    return c.num_hidden_layers * layer + c.num_dense_layers * dense + sparse_layers * sparse + c.hidden_size + following
 
 
 @pytest.mark.parametrize("size", SIZES)

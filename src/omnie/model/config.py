@@ -25,6 +25,9 @@ Translate = Callable[[dict[str, Any]], "Architecture"]
 EXPERT_GROUPS = ("text", "vision", "audio")
 """Modality of a token -> its group: text 0, image and video 1, audio 2 (see `inputs.MODALITIES`)."""
 
+TRAIL_REACH = 16
+"""Tokens before the present one whose places a trail remembers."""
+
 
 @dataclass(kw_only=True)
 class VisionArchitecture:
@@ -81,7 +84,8 @@ class Architecture:
             "image_end", ...), where they are not those of our own vocabulary.
         reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
             tokens (`reading/`), and "things": how many things in pictures have names; None: encoders whose tokens say nothing.
-        short_convolution: Tokens that a layer's convolutions span (`convolution.py`); None: there are none.
+        short_convolution: Tokens that a layer's convolutions span (`layers/convolution.py`); None: there are none.
+        trail_layer: Its heads leave a trail that those of the next layer follow (`layers/trail.py`); None: there is none.
         rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
     """
 
@@ -120,6 +124,7 @@ class Architecture:
     placeholders: dict[str, int] | None = None
     reading: dict[str, int] | None = None
     short_convolution: int | None = None
+    trail_layer: int | None = None
     rotary_pairs: int | None = None
 
     @property
@@ -130,6 +135,11 @@ class Architecture:
     @property
     def audio_architecture(self) -> AudioArchitecture:
         return AudioArchitecture(**(self.audio or {}))
+
+    @property
+    def reach(self) -> int:
+        """So many tokens before each one reach into it by convolutions."""
+        return max((self.short_convolution or 1) - 1, 0 if self.trail_layer is None else TRAIL_REACH)
 
     def is_sliding(self, layer: int) -> bool:
         """Whether a decoder layer sees only `sliding_window` tokens; every `global_layer_every`-th layer sees all."""
@@ -178,6 +188,10 @@ class Architecture:
         layers, largest = self.dense_layers, self.num_hidden_layers - 1
         if not isinstance(layers, list) or not all(type(n) is int and 0 <= n <= largest for n in layers):
             raise CheckpointError("dense_layers is not usable", value=_short(layers), allowed=f"a list of 0 to {largest}")
+        if self.trail_layer is not None and not 0 <= self.trail_layer < largest:
+            raise CheckpointError("trail_layer has no layer behind it", value=self.trail_layer, allowed=f"0 to {largest - 1}")
+        if self.trail_layer is not None and self.head_dim % 4:
+            raise CheckpointError("head_dim does not fit a trail", value=self.head_dim, allowed="a multiple of 4")
 
     def _check_groups(self) -> None:
         groups = self.expert_groups
@@ -245,7 +259,7 @@ def _check_numbers(owner: Any, kind: type, prefix: str = "") -> None:
         if annotation == "float" and not (type(value) in (int, float) and 0 < value < math.inf):
             raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="a number above 0")
         if annotation == "int" or (annotation == "int | None" and value is not None):
-            least = 0 if item.name in ("num_dense_layers", "shared_expert_width") else 1
+            least = 0 if item.name in ("num_dense_layers", "shared_expert_width", "trail_layer") else 1
             _check_count(prefix + item.name, value, LARGEST.get(item.name, LARGEST_COUNT), least)
         if annotation == "bool" and type(value) is not bool:
             raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="true or false")
@@ -309,6 +323,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "reading": {"image": 8, "audio": 4, "things": 158},
         "short_convolution": 8,
+        "trail_layer": 3,
         "rotary_pairs": 16,
     },
     "toy": {
@@ -338,6 +353,7 @@ SIZES: dict[str, dict[str, Any]] = {
         },
         "reading": {"image": 4, "audio": 2, "things": 158},
         "short_convolution": 4,
+        "trail_layer": 0,
         "rotary_pairs": 4,
     },
 }

@@ -13,6 +13,7 @@ from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroup
 from omnie.model.layers.convolution import CONVOLUTIONS, ShortConvolution, StateCache
 from omnie.model.layers.norm import RmsNorm
 from omnie.model.layers.rope import Turns, decoder_angles, rotate, turns
+from omnie.model.layers.trail import Following, Trail
 from omnie.ops.flashmask import ColumnMask
 from omnie.ops.flashmask.interface import attention
 
@@ -50,6 +51,7 @@ class Decoder(nn.Module):
         cache: Cache | None = None,
         trace: RouterTrace | None = None,
         near: Tensor | None = None,
+        past: int = 0,
         **kwargs: Any,
     ) -> Tensor:
         """Runs all layers.
@@ -62,13 +64,16 @@ class Decoder(nn.Module):
             cache: Keys and values of earlier tokens; extended in place.
             trace: Collects router statistics when given.
             near: [B, T, K]: which of the K tokens before each one belong to its sequence (`convolution.neighbours`).
+            past: Tokens in the cache, padding included.
             kwargs: `attend` replaces the layers' attention function for this pass; the rest is passed on to it unread.
         """
         config = self.config
         angles = decoder_angles(positions_BT3, config.head_dim, config.rope_theta, config.rope_sections, config.rotary_pairs)
         by = turns(angles.unsqueeze(2), x_BTD.dtype)
+        shared = config.num_attention_heads // config.num_key_value_heads
+        trail = None if config.trail_layer is None else Trail(past, x_BTD, config.head_dim, shared)
         for layer in self.layers:
-            arguments = (x_BTD, by, tokens, masks[layer.is_sliding], cache, trace, near)
+            arguments = (x_BTD, by, tokens, masks[layer.is_sliding], cache, trace, near, trail)
             if self.gradient_checkpointing and self.training:
                 x_BTD = self._gradient_checkpointing_func(layer, *arguments, use_reentrant=False, **kwargs)
             else:
@@ -99,12 +104,13 @@ class DecoderLayer(nn.Module):
         cache: Cache | None,
         trace: RouterTrace | None,
         near: Tensor | None = None,
+        trail: Trail | None = None,
         **kwargs: Any,
     ) -> Tensor:
         h = self.input_layernorm(x)
         if self.attention_convolution is not None:
             h = self.attention_convolution(h, near, cache)
-        x = x + self.self_attn(h, angles, mask, cache, **kwargs)
+        x = x + self.self_attn(h, angles, mask, cache, near, trail, **kwargs)
         h = self.post_attention_layernorm(x)
         if self.mlp_convolution is not None:
             h = self.mlp_convolution(h, near, cache)
@@ -133,6 +139,10 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=biased)
         self.v_proj = nn.Linear(hidden, config.num_key_value_heads * head, bias=config.use_bias)
         self.o_proj = nn.Linear(config.num_attention_heads * head, hidden, bias=config.use_bias)
+        self.leaves_trail = layer == config.trail_layer
+        self.following: Following | None = None
+        if config.trail_layer is not None and layer == config.trail_layer + 1:
+            self.following = Following(hidden, config.num_key_value_heads, head, (layer, CONVOLUTIONS))
 
     def forward(
         self,
@@ -140,14 +150,22 @@ class Attention(nn.Module):
         angles: Turns,
         mask: ColumnMask | None,
         cache: Cache | None,
+        near: Tensor | None = None,
+        trail: Trail | None = None,
         attend: Attend | None = None,
         **kwargs: Any,
     ) -> Tensor:
         q, k, v = (p(x_BTD).unflatten(-1, (-1, self.head_dim)) for p in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = (rotate(heads, angles).transpose(1, 2) for heads in (q, k))
-        v = v.transpose(1, 2)
+        q, k = (rotate(heads, angles) for heads in (q, k))
+        if trail is not None and self.leaves_trail:
+            v = trail.mark(v)
+        if trail is not None and self.following is not None:
+            q, k, v = self.following((q, k, v), trail, near, cache)
+        q, k, v = (heads.transpose(1, 2) for heads in (q, k, v))
         if cache is not None:
             k, v = cache.update(k, v, self.layer_idx)
         attend = attend or self.attend
         y_BTNH, _ = attend(self, q, k, v, mask, scaling=self.scaling, dropout=0.0, is_causal=mask is None, **kwargs)
+        if trail is not None and self.leaves_trail:
+            y_BTNH = trail.leave(y_BTNH)
         return self.o_proj(y_BTNH.flatten(2))

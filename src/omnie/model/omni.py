@@ -20,8 +20,9 @@ from omnie.model.config import Architecture
 from omnie.model.decoder import Attend, Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.layers.convolution import ShortConvolution, neighbours
+from omnie.model.layers.trail import Following
 from omnie.model.masks import decoder_mask, packed_mask
-from omnie.model.reading import Told, read, readings
+from omnie.model.reading import Told, Words, read, readings
 from omnie.model.vision import VisionEncoder, VisionOutput, vision_encoder
 from omnie.ops.attention.segments import SegmentAttention
 from omnie.ops.flashmask import ColumnMask
@@ -72,6 +73,7 @@ class OmniBody(nn.Module):
         input_features: Tensor | None = None,
         audio_lengths: Tensor | None = None,
         told: dict[str, Told] | None = None,
+        said: dict[int, Words] | None = None,
         cache: Cache | None = None,
         trace: RouterTrace | None = None,
         **kwargs: Any,
@@ -79,20 +81,21 @@ class OmniBody(nn.Module):
         """Encodes the media, places their features into the text and runs the decoder.
 
         `told`: modality ("image", "video", "audio") -> what is read in it in place of what the encoder reads, in training.
+        `said`: takes what was read, by modality.
         """
         x = self.language_model.embed_tokens(input_ids)
         told = told or {}
         media: dict[str, VisionOutput | AudioOutput] = {}
         if pixel_values is not None:
             media["image"] = present(self.visual, IMAGE)(pixel_values, image_grid_thw)
-            x = self._place(x, mm_token_type_ids, IMAGE, media["image"].tokens, image_grid_thw, told.get("image"))
+            x = self._place(x, mm_token_type_ids, IMAGE, media["image"].tokens, image_grid_thw, told.get("image"), said)
         if pixel_values_videos is not None:
             media["video"] = present(self.visual, VIDEO)(pixel_values_videos, video_grid_thw)
-            x = self._place(x, mm_token_type_ids, VIDEO, media["video"].tokens, video_grid_thw, told.get("video"))
+            x = self._place(x, mm_token_type_ids, VIDEO, media["video"].tokens, video_grid_thw, told.get("video"), said)
         if input_features is not None:
             media["audio"] = present(self.audio, AUDIO).encode_batch(input_features, audio_lengths)
             heard = real_tokens(media["audio"], audio_lengths)
-            x = self._place(x, mm_token_type_ids, AUDIO, heard, audio_lengths, told.get("audio"))
+            x = self._place(x, mm_token_type_ids, AUDIO, heard, audio_lengths, told.get("audio"), said)
         types = mm_token_type_ids if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
@@ -106,9 +109,10 @@ class OmniBody(nn.Module):
         tokens_TD: Tensor,
         sizes: Tensor,
         told: Told | None,
+        said: dict[int, Words] | None,
     ) -> Tensor:
         words = self.language_model.embed_tokens.weight
-        return place(x_BTD, types_BT, modality, read(self.reading, modality, tokens_TD, sizes, words, told))
+        return place(x_BTD, types_BT, modality, read(self.reading, modality, tokens_TD, sizes, words, told, said))
 
 
 def encoders(config: Architecture) -> tuple[VisionEncoder | None, AudioEncoder | None]:
@@ -184,9 +188,9 @@ class Omni(nn.Module):
             media: The media tensors of `omnie/inputs.py`.
         """
         near = None
-        if self.config.short_convolution is not None:
+        if self.config.reach:
             seen = attention_mask if segment_ids is None else segment_ids
-            near = neighbours(seen, self.config.short_convolution - 1, past, input_ids.shape[1], self.lm_head.weight.dtype)
+            near = neighbours(seen, self.config.reach, past, input_ids.shape[1], self.lm_head.weight.dtype)
         windows = {False: None, True: self.config.sliding_window}
         masks = {
             sliding: decoder_mask(
@@ -203,7 +207,8 @@ class Omni(nn.Module):
             attend = SegmentAttention.of(segment_ids)
         elif segment_ids is not None:
             masks = {sliding: packed_mask(mask, segment_ids) for sliding, mask in masks.items()}
-        output = self.model(input_ids, position_ids, masks, cache=cache, trace=trace, near=near, attend=attend, **media)
+        passed = {"cache": cache, "past": past, "trace": trace, "near": near, "attend": attend}
+        output = self.model(input_ids, position_ids, masks, **passed, **media)
         if labels is not None:
             output.loss = label_loss(output.hidden, self.lm_head, labels)
         else:
@@ -240,5 +245,7 @@ def initialise(module: nn.Module, std: float) -> None:
         nn.init.normal_(module.down_proj, std=std)
     elif isinstance(module, Router):
         nn.init.normal_(module.weight, std=std)
+    elif isinstance(module, Following):
+        module.initialise()
     elif isinstance(module, ShortConvolution):
         nn.init.zeros_(module.weight)

@@ -13,7 +13,7 @@ PARTS_OF_MODEL = {
     "embedding and head": ("embed_tokens.", "lm_head.", "reading.spelling"),
     "vision encoder": ("model.visual.", "model.reading.image."),
     "audio encoder": ("model.audio.", "model.reading.audio."),
-    "convolutions": ("_convolution.",),
+    "convolutions": ("_convolution.", ".following.places."),
     "attention": (".self_attn.",),
     "routers": (".gate.",),
     "text experts": (".groups.text.",),

@@ -17,11 +17,12 @@ from omnie.errors import OmnieError
 from omnie.inputs import audio_tokens, image_tokens, video_tokens
 from omnie.model.experts import RouterTrace
 from omnie.model.int4 import targets
-from omnie.model.reading import Told
+from omnie.model.reading import Told, Words
 from omnie.ops.precision import fast_dtype
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.model import build, export, seed_of, shorten
 from omnie.train.objective.losses import cross_entropy, reading_loss, things_loss
+from omnie.train.objective.pointing import Pointers, sources, told_heads
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
@@ -211,13 +212,19 @@ class Trainer:
         resting = self.progress < self.config.encoders + self.config.rest
         self._rest(resting)
         trace = RouterTrace()
+        said: dict[int, Words] = {}
+        pointers = Pointers(step.inputs["segment_ids"], told_heads(self.model.config)) if self.config.pointing else None
+        passed = {"told": self._told(step), "said": said, "attend": pointers}
         # One logit a row: the head is applied below, to labelled positions only.
-        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1, told=self._told(step))
+        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1, **passed)
         hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.targets.positions)
         logits_NV = F.linear(hidden_ND, self.model.lm_head.weight)
         loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))
         self.meter.skills(step.skills, by_skill)
         total = loss + router_loss(trace, self.routers)
+        for layer, pointing in pointers.losses(sources(step.inputs, step.labels, said)).items() if pointers else ():
+            self.meter.add(f"pointing/{layer}", pointing.detach())
+            total = total + self.config.pointing * pointing
         if self.config.prompt and len(step.prompt.positions):
             hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.prompt.positions)
             prompt = F.cross_entropy(F.linear(hidden_ND, self.model.lm_head.weight).float(), step.prompt.labels)

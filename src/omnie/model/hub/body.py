@@ -19,7 +19,7 @@ from omnie.model.decoder import Decoder, DecoderLayer
 from omnie.model.experts import RouterTrace, TokenGroups
 from omnie.model.hub.attention import column_masks
 from omnie.model.hub.base import HubAttention, OmniePreTrainedModel
-from omnie.model.hub.config import OmnieConfig
+from omnie.model.hub.config import OmnieConfig, states
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
 from omnie.model.hub.positions import OFFSET, media_positions, packed_segments, remember, three_axes
 from omnie.model.layers.convolution import neighbours
@@ -88,7 +88,8 @@ class OmnieModel(OmniePreTrainedModel):
         near = self._near(x, attention_mask if segment_ids is None else segment_ids, cache)
         types = types if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
-        hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, near, attend=attend, **kwargs)
+        past = int(cache.get_seq_length()) if cache is not None else 0
+        hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, near, past, attend=attend, **kwargs)
         return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)
 
     def token_types(self, input_ids: Tensor | None, media: dict[str, Tensor | None]) -> Tensor | None:
@@ -139,24 +140,28 @@ class OmnieModel(OmniePreTrainedModel):
             use_cache = self.config.use_cache and not self.training
         if self.training and self.language_model.gradient_checkpointing and (use_cache or cache is not None):
             raise OptionError("a cache cannot be filled while activations are recomputed", hint="pass use_cache=False")
+        if cache is None and use_cache:
+            cache = DynamicCache(config=self.config)
         if cache is None:
-            return DynamicCache(config=self.config) if use_cache else None
+            return None
         kept = [isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers]
-        if self.config.short_convolution is not None and not (kept and all(kept)):
+        if self.config.reach and not (kept and all(kept)):
             hint = "DynamicCache(config=model.config)"
             raise OptionError("the cache keeps no tokens for convolutions", value=type(cache).__name__, hint=hint)
+        for number, layer in enumerate(cache.layers) if self.config.reach else ():
+            layer.number_of_states = states(self.config, number)
         return cache
 
     def _near(self, x: Tensor, seen: Any, cache: Cache | None) -> Tensor | None:
         """What each token's convolutions see: those of its neighbours that attention sees."""
-        if self.config.short_convolution is None:
+        if not self.config.reach:
             return None
         if self.config._attn_implementation == "vllm":
-            hint = "a model whose config has short_convolution null"
-            raise OptionError("vLLM keeps no tokens for convolutions", value=self.config.short_convolution, hint=hint)
+            hint = "a model whose config has short_convolution and trail_layer null"
+            raise OptionError("vLLM keeps no tokens for convolutions", value=self.config.reach, hint=hint)
         seen = seen["full_attention"] if isinstance(seen, dict) else seen
         past = int(cache.get_seq_length()) if cache is not None else 0
-        return neighbours(seen, self.config.short_convolution - 1, past, x.shape[1], x.dtype)
+        return neighbours(seen, self.config.reach, past, x.shape[1], x.dtype)
 
     def _masks(
         self, x: Tensor, attention_mask: Any, segment_ids: Tensor | None, cache: Cache | None

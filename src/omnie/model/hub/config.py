@@ -29,8 +29,8 @@ class OmnieConfig(PreTrainedConfig, Architecture):
     tie_word_embeddings: bool = True
     use_cache: bool = True
 
-    number_of_conv_states = CONVOLUTIONS
-    """Of a layer, for Transformers' caches."""
+    number_of_conv_states = CONVOLUTIONS + 1
+    """Of a layer, for Transformers' caches: its two convolutions', and what follows a trail."""
 
     @classmethod
     def of(cls, size: str | Architecture) -> OmnieConfig:
@@ -47,5 +47,11 @@ class OmnieConfig(PreTrainedConfig, Architecture):
     def layer_types(self) -> list[str]:
         """What each layer sees and keeps, in the words of Transformers' caches: "hybrid" ones keep what a convolution spans."""
         plain = ("full_attention", "sliding_attention")
-        full, sliding = plain if self.short_convolution is None else ("hybrid", "hybrid_sliding")
+        full, sliding = plain if not self.reach else ("hybrid", "hybrid_sliding")
         return [sliding if self.is_sliding(i) else full for i in range(self.num_hidden_layers)]
+
+
+def states(config: OmnieConfig, layer: int) -> int:
+    """How many states a layer's convolutions keep; Transformers' caches make room for `number_of_conv_states`."""
+    follows = config.trail_layer is not None and layer == config.trail_layer + 1
+    return CONVOLUTIONS + follows

@@ -129,6 +129,7 @@ class Reading(nn.Module):
         speller: Speller,
         told: Told | None = None,
         still: bool = False,
+        said: list[Words] | None = None,
     ) -> Tensor:
         """Tokens with the words that are read in them.
 
@@ -139,6 +140,7 @@ class Reading(nn.Module):
             speller: The vocabulary.
             told: What is to be read at some steps whatever the tokens say.
             still: Whether these are pictures, in which things are named, not clips.
+            said: Takes what is read, when given.
 
         Returns:
             [T, D]
@@ -152,6 +154,8 @@ class Reading(nn.Module):
             places_TW = places(sizes).to(x)
             x = x + self.place(places_TW)
         read = self.read(tokens_TD, sizes, speller, told, seen)
+        if said is not None:
+            said.append(read)
         if not len(read.words):
             return x
         words_W, tokens_W, slots_W, *before = (torch.from_numpy(values).to(device) for values in read)
@@ -292,18 +296,24 @@ def read(
     sizes: Tensor,
     words_VD: Tensor,
     told: Told | None = None,
+    said: dict[int, Words] | None = None,
 ) -> Tensor:
     """Tokens as the decoder sees them: with what is read in them, where the model reads this medium.
 
     Args:
         modality: Of `inputs.py`.
         sizes: Grids [I, 3] or lengths [A] of the items, as the model's inputs have them.
+        said: Takes what is read, by modality, when given.
     """
     name = READ_AS[modality]
     if reading is None or name not in reading:
         return tokens_TD
     items = [token_grid(modality, size) for size in sizes.tolist()]
-    return reading[name](tokens_TD, items, words_VD, Speller.of(reading.spelling), told, still=modality == IMAGE)
+    found: list[Words] = []
+    tokens_TD = reading[name](tokens_TD, items, words_VD, Speller.of(reading.spelling), told, modality == IMAGE, found)
+    if said is not None:
+        said[modality] = found[0]
+    return tokens_TD
 
 
 def token_grid(modality: int, size: Any) -> Size:

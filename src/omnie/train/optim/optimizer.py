@@ -18,11 +18,11 @@ from omnie.ops.int4_linear import rounded
 from omnie.ops.precision import fast_dtype
 from omnie.train.optim.team import Team
 
-NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|norm|position")
+NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|following.places|norm|position")
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
 PARTS = {
     "encoders": re.compile(r"^model\.(visual|audio|reading\.\w+\.(things\.)?\w+_head)\."),
-    "convolutions": re.compile(r"_convolution\."),
+    "convolutions": re.compile(r"_convolution\.|\.following\.places\."),
     "circuits": re.compile(r"^model\.(language_model\.layers\.[01]\.self_attn|reading\.\w+\.(recall|before))\."),
 }
 """Names of the parameters that have a factor of their own on their rate: of what reads media, of convolutions, and of what

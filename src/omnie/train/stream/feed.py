@@ -26,12 +26,13 @@ HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 @dataclass(frozen=True, eq=False)
 class Step:
     """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, things, and its
-    skills.
+    skills; the labels [B, T] stay on the host.
 
     `tokens` of its `slots` are real, the others padding.
     """
 
     inputs: dict[str, Tensor]
+    labels: Tensor
     targets: Targets
     prompt: Targets
     alignments: dict[str, AlignmentTensors]
@@ -151,6 +152,7 @@ def moved(batch: Batch, device: torch.device) -> Step:
     move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
     return Step(
         inputs={name: array if name in HOST else move(array) for name, array in arrays.items()},
+        labels=labels,
         targets=Targets(*map(move, (found.positions, found.labels, found.skills))),
         prompt=Targets(*map(move, (prompt.positions, prompt.labels, prompt.skills))),
         alignments={

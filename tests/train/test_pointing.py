@@ -1,0 +1,98 @@
+"""Where the words of answers stand, and heads that are told so."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnie.inputs import IMAGE
+from omnie.model.config import architecture
+from omnie.model.reading import Words
+from omnie.train.objective.pointing import Pointers, quoted, sources, told_heads
+from omnie.train.stream.packing import IGNORE
+from omnie.train.trainer import Trainer
+
+from .test_run import config, feed
+
+X = IGNORE
+
+
+def conversation(prompt: list[int], answer: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(prompt + answer), np.array([X] * len(prompt) + answer)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "places"),
+    [
+        ([5, 6, 7, 8, 9], [6, 7, 2], [1, 2, X]),  # the end mark stands nowhere
+        ([5, 6, 7, 4, 6, 8], [6, 8], [4, 5]),  # 6 stands twice; the passage decides
+        ([6, 3, 5, 6, 7, 8, 3, 9], [6, 7, 8], [3, 4, 5]),  # the longest passage, not the first
+        ([5, 6, 1, 5, 6], [5, 6], [X, X]),  # twice the same
+        ([5, 6, 7], [6, 9], [X, X]),  # a single word
+        ([1, 2, 3, 9, 4, 5, 6], [4, 5, 1, 2], [4, 5, 0, 1]),  # two passages
+        ([7, 7], [7], [X]),
+    ],
+)
+def test_the_longest_passage_is_the_source(prompt, answer, places):
+    words, labels = conversation(prompt, answer)
+    found = quoted(words, labels)
+    assert found[len(prompt) - 1 : -1].tolist() == places
+    assert (found[: len(prompt) - 1] == X).all() and found[-1] == X
+
+
+def test_what_was_answered_before_is_no_source():
+    words = np.array([1, 2, 3, 5, 6, 9, 8, 5, 6])
+    labels = np.array([X, X, X, 5, 6, X, X, 5, 6])
+    assert (quoted(words, labels) == X).all()
+
+
+def test_a_conversation_that_begins_with_an_answer_has_no_sources():
+    words, labels = conversation([], [4, 5])
+    assert (quoted(words, labels) == X).all()
+
+
+def test_words_in_media_count_as_they_are_read_and_rows_keep_apart():
+    ids = torch.tensor([[90, 91, 3, 0, 0, 0, 4, 11, 12, 0]])
+    types = torch.tensor([[0, 0, 0, IMAGE, IMAGE, IMAGE, 0, 0, 0, 0]])
+    segments = torch.tensor([[1, 1, 2, 2, 2, 2, 2, 2, 2, 0]])
+    labels = torch.full_like(ids, X)
+    labels[0, 7:9] = torch.tensor([11, 12])
+    read = Words(np.array([11, 12]), np.array([0, 0]), np.array([1, 2]), np.array([-1, 0]), np.array([-1, -1]))
+    inputs = {"input_ids": ids, "mm_token_type_ids": types, "segment_ids": segments}
+    assert sources(inputs, labels, {IMAGE: read})[0].tolist() == [X] * 6 + [4, 5, X, X]
+    assert (sources(inputs, labels, {}) == X).all()
+
+
+def test_the_loss_is_that_of_the_attention_at_the_source():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(1, 4, 6, 8), torch.randn(1, 2, 6, 8), torch.randn(1, 2, 6, 8)
+    segments = torch.tensor([[1, 1, 2, 2, 2, 2]])
+    pointers = Pointers(segments, {3: range(0, 4, 2)})
+    for layer in (2, 3):
+        module = torch.nn.Module()
+        module.layer_idx = layer
+        pointers(module, q, k, v, None, scaling=0.4)
+    places = torch.tensor([[X, X, X, X, X, 3]])
+    want = [-torch.log_softmax(q[0, h, 5] @ k[0, h // 2, 2:].T * 0.4, -1)[1] for h in (0, 2)]
+    losses = pointers.losses(places)
+    assert set(losses) == {3}
+    torch.testing.assert_close(losses[3], torch.stack(want).mean())
+    assert float(pointers.losses(torch.full((1, 6), X))[3]) == 0.0
+
+
+def test_the_first_of_the_heads_that_share_keys_is_told():
+    assert {layer: list(heads) for layer, heads in told_heads(architecture("nano")).items()} == {
+        1: [0, 2],
+        3: [0, 2],
+        4: [0, 2],
+    }
+
+
+def test_heads_that_are_told_look_where_the_answer_stands(tmp_path):
+    trainer = Trainer(config(tmp_path, steps=30, pointing=1.0, rest=1.0))
+    step = next(step for step in feed() if int((sources(step.inputs, step.labels, {}) != X).sum()) > 3)
+    found = []
+    for _ in range(30):
+        trainer.step(iter([step]))
+        found.append(trainer.meter.flush())
+    for layer in (0, 1):
+        assert found[-1][f"pointing/{layer}"] < 0.7 * found[0][f"pointing/{layer}"]
