@@ -84,12 +84,11 @@ class Following(nn.Module):
         self.places = ShortConvolution(keys * (head_dim // 2), TRAIL_REACH + 1, place)
         self.words = nn.Linear(hidden, keys * head_dim, bias=False)
 
-    @torch.no_grad()
     def initialise(self) -> None:
         """The weights of places in a fresh model: 1, 1, `FADING`, `FADING` squared, ..."""
-        fading = FADING ** (torch.arange(TRAIL_REACH + 1) - 1.0)
-        self.places.weight.copy_(fading[:, None])
-        self.places.weight[0] = 0.0  # to which a convolution adds 1
+        nn.init.zeros_(self.places.weight)
+        for token in range(1, TRAIL_REACH + 1):  # a convolution adds 1 to the present token's
+            nn.init.constant_(self.places.weight[token], FADING ** (token - 1))
 
     def forward(self, heads: tuple[Tensor, Tensor, Tensor], trail: Trail, *near: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, T, N, H], keys and values [B, T, G, H] that follow the trail; `near`: as a convolution has it."""
