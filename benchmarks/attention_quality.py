@@ -48,17 +48,26 @@ LEVELS = {
 SHORT = 32_768
 PIECE, LIMIT = 4096, 40
 """Tokens of the text that are read at once; most tokens of an answer."""
+TRIES = 12
+"""Texts that are made for a length, of which the longest that fits is taken: they grow by whole passages."""
 
 
 class Text:
     """A text with needles: the ids that all its questions have in common, and those of each question."""
 
     def __init__(self, encoder: Any, length: int, needles: int, seed: int = 0):
-        made, characters = 0, 3 * length
-        while not 0.97 * length <= made <= length:
-            self.hay = text_needle.haystack(np.random.default_rng([seed, length]), "heldout", "en", characters, needles)
-            made = len(encoder.tokenizer.encode(self.hay.text))
+        found, longest, characters = None, 0, 3 * length
+        for attempt in range(TRIES):
+            hay = text_needle.haystack(np.random.default_rng([seed, length, attempt]), "heldout", "en", characters, needles)
+            made = len(encoder.tokenizer.encode(hay.text))
+            if longest < made <= length:
+                found, longest = hay, made
+            if made <= length and made >= 0.97 * length:
+                break
             characters = int(characters * 0.985 * length / made)
+        if found is None:
+            sys.exit(f"no text of {length} tokens holds {needles} needles")
+        self.hay = found
         asked = [encoder.encode([user(text(self.hay.text + "\n"), text(n.question))])["input_ids"] for n in self.hay.needles]
         same = min(int(np.argmin(one[: len(two)] == two[: len(one)])) for one, two in zip(asked, asked[1:], strict=False))
         self.shared = torch.from_numpy(asked[0][:same])[None]
