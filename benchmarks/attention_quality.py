@@ -62,7 +62,7 @@ class Text:
             made = len(encoder.tokenizer.encode(hay.text))
             if longest < made <= length:
                 found, longest = hay, made
-            if made <= length and made >= 0.97 * length:
+            if 0.97 * length <= made <= length:
                 break
             characters = int(characters * 0.985 * length / made)
         if found is None:

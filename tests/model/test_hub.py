@@ -226,6 +226,13 @@ def test_beams_and_repeated_answers_carry_their_own_media(omni, model):
     assert model.generate(**batch, max_new_tokens=3, num_beams=2).shape[0] == 3
 
 
+def test_guessed_tokens_that_are_taken_back_leave_nothing_behind(model):
+    """Prompt lookup guesses, and crops what was wrong off the cache: off what convolutions and a trail keep, too."""
+    ids = torch.randint(60, 90, (1, 24), generator=torch.Generator().manual_seed(0))
+    plain = model.generate(ids, max_new_tokens=12, do_sample=False)
+    assert torch.equal(model.generate(ids, max_new_tokens=12, do_sample=False, prompt_lookup_num_tokens=3), plain)
+
+
 def test_hidden_states_and_features(omni, model):
     inputs = inputs_of("all")
     with torch.inference_mode():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from omnie.errors import OptionError
 from omnie.inputs import IMAGE
 from omnie.model.config import architecture
 from omnie.model.reading import Words
@@ -85,6 +86,13 @@ def test_the_first_of_the_heads_that_share_keys_is_told():
         3: [0, 2],
         4: [0, 2],
     }
+
+
+def test_a_window_out_of_which_heads_would_have_to_look_is_refused():
+    config = architecture("toy")
+    config.sliding_window = 8
+    with pytest.raises(OptionError, match="sliding window"):
+        told_heads(config)
 
 
 def test_heads_that_are_told_look_where_the_answer_stands(tmp_path):

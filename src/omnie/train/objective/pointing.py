@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omnie.errors import OptionError
 from omnie.model.config import Architecture
 from omnie.model.reading import Words
 from omnie.ops.attention.segments import SegmentAttention
@@ -27,7 +28,14 @@ Heads = Mapping[int, Sequence[int]]
 
 
 def told_heads(config: Architecture) -> Heads:
-    """Layer -> the heads that are told: of each that shares keys with others the first, in the layers that copy."""
+    """Layer -> the heads that are told: of each that shares keys with others the first, in the layers that copy.
+
+    Raises:
+        OptionError: the model has a sliding window, outside of which an answer's words may stand.
+    """
+    if config.sliding_window is not None:
+        hint = "train without --pointing"
+        raise OptionError("heads cannot be told to look out of a sliding window", value=config.sliding_window, hint=hint)
     trail = () if config.trail_layer is None else (config.trail_layer, config.trail_layer + 1)
     heads = range(0, config.num_attention_heads, config.num_attention_heads // config.num_key_value_heads)
     return {layer: heads for layer in {min(COPIES, config.num_hidden_layers - 1), *trail}}
