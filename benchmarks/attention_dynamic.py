@@ -3,7 +3,7 @@
 The prompt is prefilled in pieces with `fast` attention, cheaply; at some positions ROWS queries of every layer are attended
 anew at each level, over all keys so far, and timed. nano was trained on up to 8,192 positions, so beyond them its heads are
 what they are: the figures are about work, not about answers. `heads()` does the same with synthetic heads whose structure is
-known.
+known. Everything runs on a GPU as well (`gpu/attention.py`).
 """
 
 import sys
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from clock import CUDA, DEVICE, timed
 from torch import Tensor
 
 from omnie import checkpoint
@@ -25,40 +26,45 @@ PASSAGES = Path(__file__).resolve().parents[1] / "src" / "omnie" / "data" / "wri
 LENGTH, PIECE, ROWS = 131_072, 4096, 512
 AT = (32_768, 65_536, 98_304, 131_072)
 """Keys at which levels are compared; causal attention over LENGTH tokens costs about what these four average to."""
+SKIM = Level("fast", 0.02)
 LEVELS = ("exact", "certified:1e-3", "certified:1e-2", "certified:0.1", "fast:0.25", "fast:0.1")
 
 
 class Sampled(DynamicAttention):
     """Attends with a small budget, and at chosen lengths compares the levels on the last ROWS queries."""
 
-    def __init__(self) -> None:
-        super().__init__(Level("fast", 0.02))
+    def __init__(self, level: Level = SKIM, rows: int = ROWS) -> None:
+        super().__init__(level)
+        self.last = rows
         self.rows: list[dict[str, Any]] = []
 
     def __call__(self, module, query, key, value, attention_mask, **options):
         result = super().__call__(module, query, key, value, attention_mask, **options)
         if key.shape[2] in AT:
             pages = self.layers[module.layer_idx].pages
-            found = compare(query[:, :, -ROWS:], key, value, pages, options["scaling"])
+            found = compare(query[:, :, -self.last :], key, value, pages, options["scaling"])
             self.rows += [{"layer": module.layer_idx, "keys": key.shape[2]} | row for row in found]
         return result
 
 
 def compare(q: Tensor, k: Tensor, v: Tensor, pages: KeyPages, scaling: float, levels=LEVELS) -> list[dict[str, Any]]:
     """One row a level: seconds, shares, and the error that the bound bounds."""
-    mask = kinds.causal(k.shape[2]).rows(k.shape[2] - q.shape[2], k.shape[2])
+    mask = kinds.causal(k.shape[2], k.device).rows(k.shape[2] - q.shape[2], k.shape[2])
     longest = v.norm(dim=-1).max()
     rows, exact = [], None
     for text in levels:
         stats = dynamic.Stats()
+        level = Level.parse(text)
+        if CUDA:
+            seconds = timed(lambda level=level: attend(q, k, v, mask, scaling, level, pages, dynamic.Stats()))
         start = time.perf_counter()
-        out = attend(q, k, v, mask, scaling, Level.parse(text), pages, stats)
-        seconds = time.perf_counter() - start
+        out = attend(q, k, v, mask, scaling, level, pages, stats)
+        seconds = seconds if CUDA else time.perf_counter() - start
         exact = out if exact is None else exact
         error = float((out - exact).norm(dim=-1).max() / longest)
         shares = {"kept": stats.kept_share, "saved": stats.saved, "bound": stats.worst} if text != "exact" else {}
         rows.append(
-            {"level": text, "seconds": round(seconds, 4), "error": round(error, 6)}
+            {"level": text, "seconds": round(seconds, 6), "error": round(error, 6)}
             | {n: round(x, 5) for n, x in shares.items()}
         )
     return rows
@@ -92,19 +98,21 @@ def prefill(model: Any, ids: Tensor, attend: Any, piece: int = PIECE) -> float:
     """Seconds of the prefill of `ids`, in pieces over a cache."""
     cache, start = KeyValueCache(ids.shape[1]), time.perf_counter()
     for first in range(0, ids.shape[1], piece):
-        part = ids[:, first : first + piece]
-        places = torch.arange(first, first + part.shape[1])[None, :, None].expand(1, -1, 3)
+        part = ids[:, first : first + piece].to(DEVICE)
+        places = torch.arange(first, first + part.shape[1], device=DEVICE)[None, :, None].expand(1, -1, 3)
         model(part, places, cache=cache, past=first, logits_to_keep=1, attend=attend)
         print(f"\r{first + part.shape[1]} tokens", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return time.perf_counter() - start
 
 
-def heads(keys: int = LENGTH, rows: int = 256, size: int = 64) -> list[dict[str, Any]]:
-    """Synthetic heads: what each level can leave out where the structure is known."""
+def heads(
+    keys: int = LENGTH, rows: int = 256, size: int = 64, dtype: torch.dtype = torch.float32, copies: int = 1
+) -> list[dict[str, Any]]:
+    """Synthetic heads: what each level can leave out where the structure is known. `copies` of each fill a GPU."""
     found = []
-    for name, (q, k) in structures(keys, rows, size).items():
-        v = torch.randn(1, 1, keys, size)
+    for name, made in structures(keys, rows, size).items():
+        q, k, v = (x.to(DEVICE, dtype).repeat(1, copies, 1, 1) for x in (*made, torch.randn(1, 1, keys, size)))
         found += [{"head": name} | row for row in compare(q, k, v, KeyPages.of(k), size**-0.5)]
     return found
 

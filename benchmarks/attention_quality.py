@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     model, encoder = checkpoint.load(given.model)[:2]
-    model = model.float().eval()
+    model, encoder = model.float().eval(), encoder.with_context(sys.maxsize)
     kept = {name: getattr(dynamic, name) for name in ("SINKS", "WINDOW", "TAIL")}
     result = provenance(given.model) | {"always_kept": kept}
     result["texts"] = curves(model, encoder, given.lengths, given.needles, given.levels)

@@ -1,42 +1,46 @@
 """FlashMask on a GPU, for the GPU queue: no network, from the repository's root, torch 2.11 and Triton 3.6, one result file.
 
 `python3 benchmarks/gpu/attention.py` takes about eight minutes and writes `attention_gpu.json` into $OUT (else into
-`benchmarks/results/`). `--only tune`, `check`, `types`, `decode`, `dynamic` picks parts; `--small` runs every line at toy
-sizes, on a CPU through Triton's interpreter too (`TRITON_INTERPRET=1`).
+`benchmarks/results/`). `--only tune`, `check`, `types`, `decode`, `dynamic`, `recorded` picks parts; `--small` runs every
+line at toy sizes, on a CPU through Triton's interpreter too (`TRITON_INTERPRET=1`).
 
-- check: both passes of all twelve masks against the reference, bfloat16, before anything is timed; a failure is written down.
+- check: both passes of all twelve masks against the reference, bfloat16, and each level of dynamic attention against its own
+  bound, before anything is timed; a failure is written down.
 - tune: TFLOP/s of candidate tile shapes; the fastest ones serve what follows. Put them into `ops/flashmask/gpu/__init__.py`.
 - types: TFLOP/s of forward and backward for the twelve masks at 8K, 32K and 128K, head sizes 64 and 128, against FlexAttention
   (compiled) and, on causal and full masks, torch's fused kernels; the limit is the measured rate of a matrix product.
 - decode: one query over a long cache, bytes a second.
-- dynamic: certified and fast selection on synthetic heads, by the CPU's planner, its kept pages fed to the decode kernel.
+- dynamic: certified and fast attention of the last 4,096 rows of a prefill, and of a decode step, on synthetic heads at 32K and
+  131K keys, against exact attention. recorded: the same on nano's own queries and keys.
 """
 
 import argparse
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
+import attention_dynamic  # noqa: E402
 import torch  # noqa: E402
 from attention import twelve  # noqa: E402
-from attention_dynamic import structures  # noqa: E402
 from clock import CUDA, DEVICE, timed  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from omnie.ops.flashmask import ColumnMask, attention, gpu, kinds  # noqa: E402
 from omnie.ops.flashmask.gpu.lists import extremes_of, lists_of  # noqa: E402
-from omnie.ops.flashmask.pages import PAGE, KeyPages  # noqa: E402
+from omnie.ops.flashmask.pages import PAGE  # noqa: E402
 
 DTYPE = torch.bfloat16 if CUDA else torch.float16  # the interpreter has no bfloat16 product
+COPIES = 8 if CUDA else 1
+"""Of each synthetic head, which has two query heads."""
 CANDIDATES = {
     "FORWARD": [
         (128, 64, 4, 3),
@@ -86,6 +90,19 @@ def check(n: int = 320) -> dict[str, str]:
             found[name] = f"{'ok' if max(errors) < 2e-2 else 'WRONG'} {max(errors):.1e}"
         except Exception as error:  # noqa: BLE001 (one broken mask must not hide the others)
             found[name] = f"FAILED {type(error).__name__}: {error}"[:300]
+    return found | {f"dynamic {head}": text for head, text in check_dynamic(8 * n).items()}
+
+
+def check_dynamic(keys: int) -> dict[str, str]:
+    """Whether each level's error stays within its bound for synthetic heads, and what it kept."""
+    found: dict[str, str] = {}
+    try:
+        for row in attention_dynamic.heads(keys, 64, 64, DTYPE):
+            right = row["error"] <= 2 * row.get("bound", 0.0) + 2e-2
+            name = f"{row['head']}, {row['level']}"
+            found[name] = f"{'ok' if right else 'WRONG'} {row['error']:.1e}, kept {row.get('kept', 1.0):.3f}"
+    except Exception as error:  # noqa: BLE001 (written down)
+        found["all"] = f"FAILED {type(error).__name__}: {error}"[:300]
     return found
 
 
@@ -220,35 +237,46 @@ def decode_at(n: int, size: int) -> dict[str, Any]:
     return {"keys": n, "us": 1e6 * seconds, "gb_s": moved / seconds / 1e9, "tenth_of_pages_us": 1e6 * part}
 
 
-def dynamic(keys: int, size: int) -> list[dict[str, Any]]:
-    """One decode step of synthetic heads: pages that bounds alone cannot rule out at eps, and what reading only them costs."""
-    found = []
-    for name, (q, k) in structures(keys, 1, size).items():
-        bound, _ = KeyPages.of(k).bounds(q[0, :, 0], 0, 0, size**-0.5)
-        scores = (q[0, :, 0] @ k[0, 0].T) * size**-0.5
-        total = scores.logsumexp(1, keepdim=True)
-        share = (bound + math.log(PAGE) - total).exp().amax(0)
-        order = share.argsort()
-        for eps in (1e-3, 1e-2):
-            dropped = int((share[order].cumsum(0) <= eps).sum())
-            kept = order[dropped:].sort().values.int()[None].to(DEVICE)
-            pages = kept, torch.tensor([kept.shape[1]], dtype=torch.int32, device=DEVICE)
-            arguments = (
-                q.to(DEVICE, DTYPE),
-                k.to(DEVICE, DTYPE),
-                k.to(DEVICE, DTYPE),
-                kinds.full(keys, DEVICE).rows(0, 1),
-                size**-0.5,
-            )
-            with torch.no_grad():
-                whole, part = timed(lambda a=arguments: gpu.decode(*a)), timed(lambda a=arguments, p=pages: gpu.decode(*a, p))
-            found.append({"head": name, "eps": eps, "kept": kept.shape[1] / len(order), "speedup": whole / part})
+def dynamic(lengths: tuple[int, ...], size: int, rows: int) -> dict[str, Any]:
+    """Each level against exact attention: the last rows of a prefill, and one decode step, of synthetic heads."""
+    found: dict[str, Any] = {"heads": {}, "decode": {}}
+    for keys in lengths:
+        found["heads"][keys] = attention_dynamic.heads(keys, rows, size, DTYPE, COPIES)
+        found["decode"][keys] = attention_dynamic.heads(keys, 1, size, DTYPE, COPIES)
+    found["speedup"] = {
+        f"{part} {keys} {level}": round(geometric_mean(speedups(rows_, level)), 3)
+        for part in ("heads", "decode")
+        for keys, rows_ in found[part].items()
+        for level in attention_dynamic.LEVELS[1:]
+    }
     return found
+
+
+def speedups(found: list[dict[str, Any]], level: str) -> list[float]:
+    """Seconds of exact attention over those of a level, for each head."""
+    seconds = {(row["head"], row["level"]): row["seconds"] for row in found}
+    return [seconds[head, "exact"] / seconds[head, level] for head in {head for head, _ in seconds}]
+
+
+def recorded(length: int, rows: int) -> dict[str, Any]:
+    """Each level against exact attention on nano's own queries and keys, at four lengths of one long prompt."""
+    from omnie import checkpoint
+    from omnie.ops.levels import EXACT
+
+    model, encoder = checkpoint.load(None)[:2]
+    model = model.to(DEVICE, DTYPE if CUDA else torch.float32).eval()
+    sampled = attention_dynamic.Sampled(EXACT, rows)
+    attention_dynamic.AT = tuple(length * part // 4 for part in (1, 2, 3, 4))
+    ids, piece = attention_dynamic.tokens(encoder, length), max(rows, length // 32)
+    seconds = attention_dynamic.prefill(model, ids, sampled, piece)
+    total = {level: sum(row["seconds"] for row in sampled.rows if row["level"] == level) for level in attention_dynamic.LEVELS}
+    speedup = {level: round(total["exact"] / time_, 3) for level, time_ in total.items()}
+    return {"prefill_seconds": seconds, "speedup": speedup, "samples": sampled.rows}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=["check", "tune", "types", "decode", "dynamic"])
+    parser.add_argument("--only", nargs="*", default=["check", "tune", "types", "decode", "dynamic", "recorded"])
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--minutes", type=float, default=5.0, help="for `types`")
     given = parser.parse_args()
@@ -261,7 +289,8 @@ def main() -> None:
         "tune": lambda: tune(64 if given.small else 16384, sizes),
         "types": lambda: types(lengths, sizes, given.minutes),
         "decode": lambda: decode((256,) if given.small else (32768, 131_072), sizes[0]),
-        "dynamic": lambda: dynamic(2048 if given.small else 131_072, sizes[0]),
+        "dynamic": lambda: dynamic((1024,) if given.small else (32768, 131_072), sizes[0], 32 if given.small else 4096),
+        "recorded": lambda: recorded(1024 if given.small else 131_072, 32 if given.small else 4096),
     }
     device = torch.cuda.get_device_name() if CUDA else "cpu, Triton's interpreter"
     result: dict[str, Any] = {"device": device, "torch": torch.__version__, "dtype": str(DTYPE)}

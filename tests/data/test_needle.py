@@ -8,7 +8,7 @@ import pytest
 from omnie.data import skills
 from omnie.data.example import SPLITS, generator_for
 from omnie.data.scoring import score
-from omnie.data.text_needle import LENGTHS, haystack
+from omnie.data.text_needle import FEW, MANY, haystack
 from omnie.data.writing.grammar import SLOT, tidy, wordings
 from omnie.data.writing.vocabulary import LANGUAGES
 
@@ -39,18 +39,20 @@ def test_a_long_context_has_the_wanted_length():
     assert len(hay.text) == pytest.approx(400_000, rel=0.01)
 
 
+@pytest.mark.parametrize(("skill", "kind"), [("text.needle", FEW), ("text.needles", MANY)])
 @pytest.mark.parametrize("split", SPLITS)
-def test_training_asks_for_more_keys(split):
+def test_training_asks_for_more_keys(split, skill, kind):
     sizes = []
     for index in range(60):
-        example = skills.example("text.needle", split, index)
+        example = skills.example(skill, split, index)
         body, asked = (part.value for part in example.parts)
         turns = ((asked, example.quote), *example.more)
         assert score(example, example.quote) == score(example, example.answer) == 1
         assert all(quote in body for _, quote in turns) and len(dict(turns)) == len(turns)
-        assert 1 <= len(example.more) <= 6 if split == "train" else not example.more
+        assert 1 <= len(example.more) <= kind.more[1] if split == "train" else not example.more
         sizes.append(len(body))
-    assert min(sizes) > 0.6 * LENGTHS[0] and max(sizes) < 1.1 * LENGTHS[1] and np.median(sizes) < 3000
+    shortest, longest = kind.characters
+    assert min(sizes) > 0.6 * shortest and max(sizes) < 1.1 * longest and np.median(sizes) < longest / 2
 
 
 @pytest.mark.parametrize(("language", "split"), itertools.product(LANGUAGES, SPLITS))

@@ -1,5 +1,10 @@
 """Dynamic attention: what it drops is at most what it says, for whatever queries and keys; what must be kept is kept."""
 
+import os
+
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
+import importlib.util
 import math
 
 import numpy as np
@@ -24,6 +29,8 @@ def small_tiles():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"ROWS": 64, "LEAST": 16, "WINDOW": 40, "TAIL": 8, "FIRST": 2, "CHUNK": 2}.items():
             patch.setattr(dynamic, name, value)
+        if importlib.util.find_spec("triton"):
+            patch.setattr("omnie.ops.flashmask.gpu.dynamic.LEAD", 1)
         for name, value in {"ROWS": 64, "TALL": 64, "LEAST": 16, "SHORT": 128}.items():
             patch.setattr(cpu, name, value)
         yield
@@ -95,10 +102,20 @@ def exact_in_double(q, k, v, mask, scaling):
     return out, lse
 
 
-def check(q, k, v, mask, level: Level, scaling: float = 0.25) -> dynamic.Stats:
+def on_gpu(q, k, v, mask, scaling, level, *, stats):
+    """The GPU's kernels, in Triton's interpreter."""
+    from omnie.ops.flashmask.gpu import dynamic as plan
+
+    with torch.no_grad():
+        out, lse = plan.attention(q, k, v, mask, scaling, level, KeyPages.of(k), stats)
+    stats.worst = float(stats.bound.max())
+    return out, lse
+
+
+def check(q, k, v, mask, level: Level, scaling: float = 0.25, attend=dynamic.attention) -> dynamic.Stats:
     """The bound of every row holds, for the mass and for the output; certified rows stay within eps."""
     stats = dynamic.Stats()
-    out, lse = dynamic.attention(q, k, v, mask, scaling, level, stats=stats)
+    out, lse = attend(q, k, v, mask, scaling, level, stats=stats)
     want, want_lse = exact_in_double(q, k, v, mask, scaling)
     blind = want_lse == -torch.inf
     dropped = (1 - (lse.double() - want_lse).exp()).masked_fill(blind, 0.0)
@@ -242,6 +259,88 @@ def test_a_budget_of_one_is_exact_and_a_smaller_one_saves_its_share():
     assert_close("output", out, attention(q, k, v, mask, scaling=0.25), 1e-5)
     stats = check(q, k, v, mask, Level("fast", 0.25))
     assert 0.25 <= stats.kept_share < 0.55  # sinks, window and the last queries come on top of small budgets
+
+
+# --- the GPU's planner and kernels ---
+
+TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+
+
+@TRITON
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("queries", [1, 40])
+@pytest.mark.parametrize("level", ["certified:1e-2", "fast:0.3"])
+def test_a_gpu_keeps_to_its_bounds(case, queries, level):
+    q, k, v = tensors(case, 1, queries, 333, heads=(2, 1))
+    check(q, k, v, masks("causal", queries, 333), Level.parse(level), attend=on_gpu)
+
+
+@TRITON
+@pytest.mark.parametrize("level", ["exact", "certified:0.5", "fast:0.2"])
+@pytest.mark.parametrize("queries", [1, 20])
+def test_a_gpu_with_a_mask_for_each_head_and_sequence(level, queries):
+    q, k, v = (torch.cat([x, x.flip(2)]) for x in tensors("clusters", 4, queries, 300))
+    kinds_of = [masks(name, queries, 300) for name in ("causal", "document", "document", "causal")]
+    bounds = [torch.cat([mask.bounds[i] for mask in kinds_of]).view(2, 2, 300) for i in range(4)]
+    check(q, k, v, ColumnMask.given(*bounds, queries), Level.parse(level), attend=on_gpu)
+    check(q, k, v, None, Level.parse(level), attend=on_gpu)
+
+
+@TRITON
+def test_a_gpu_drops_by_bounds_and_by_scores_what_hardly_counts():
+    q, k, v = tensors("one needle", 2, 32, 24 * PAGE, heads=(2, 1))
+    mask = masks("causal", 32, 24 * PAGE)
+    stats = check(q, k, v, mask, Level("certified", 0.1), attend=on_gpu)
+    assert stats.saved > 0.2 and stats.scored == 0  # by bounds, without a score
+    q, k, v = tensors("clusters", 2, 32, 24 * PAGE, heads=(2, 1))
+    stats = check(q, k, v, mask, Level("certified", 0.1), attend=on_gpu)
+    assert stats.scored > 0
+
+
+@TRITON
+@pytest.mark.parametrize("case", ["flat rows", "equal scores", "normal"])
+def test_a_gpu_keeps_to_its_budget_where_all_tiles_are_alike(case):
+    """16 rows a tile: of 10 tiles that the last block but one sees, 4 are always computed, so a budget of 0.6 adds 2."""
+    q, k, v = tensors(case, 0, 32, 10 * PAGE, heads=(1, 1))
+    stats = check(q, k, v, None, Level("fast", 0.6), attend=on_gpu)
+    always = sum(1 for page in range(10) if page < 1 or page * PAGE + PAGE > 608 - dynamic.WINDOW and page * PAGE < 624)
+    assert stats.kept == 10 + max(always, 6)  # the last block is computed whole
+
+
+@TRITON
+def test_a_gpu_never_drops_infinite_keys():
+    q, k, v = tensors("clusters", 0, 24, 512, heads=(2, 1))
+    k[0, 0, 130, 3] = math.inf
+    mask, stats = masks("causal", 24, 512), dynamic.Stats()
+    out, _ = on_gpu(q, k, v, mask, 0.25, Level("certified", 1e-3), stats=stats)
+    want = attention(q, k, v, mask, scaling=0.25, backend="reference")
+    assert torch.equal(out.isfinite(), want.isfinite())
+
+
+@TRITON
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_gpu_in_half_precision(dtype):
+    q, k, v = (x.to(dtype) for x in tensors("clusters", 1, 40, 400, heads=(2, 1)))
+    mask, stats = masks("causal", 40, 400), dynamic.Stats()
+    out, lse = on_gpu(q, k, v, mask, 0.25, Level("certified", 1e-2), stats=stats)
+    assert out.dtype == dtype and lse.dtype == torch.float32 and stats.worst <= 1e-2
+    want = attention(q.float(), k.float(), v.float(), mask, scaling=0.25, backend="reference")
+    assert ((out.float() - want).norm(dim=-1) <= (2e-2 + 2e-2) * v.float().norm(dim=-1).max()).all()
+
+
+def test_the_lightest_go_as_long_as_the_budget_lasts():
+    from omnie.ops.flashmask.gpu.dynamic import drop, heaviest
+
+    torch.manual_seed(0)
+    weight = 3 * torch.randn(5, 40)
+    chosen = torch.rand(5, 40) < 0.8
+    light = drop(weight, chosen, 0.5)
+    share = weight.exp().masked_fill(~light, 0.0).sum(1)
+    assert (share <= 0.5).all() and not (light & ~chosen).any()
+    next_one = weight.masked_fill(light | ~chosen, torch.inf).amin(1)
+    assert (share + (next_one + 0.01).exp() > 0.5).all()  # the next one would have been too much
+    assert heaviest(torch.zeros(2, 7), torch.ones(2, 7, dtype=torch.bool), 3).sum(1).tolist() == [3, 3]
+    assert not heaviest(torch.zeros(1, 7), torch.ones(1, 7, dtype=torch.bool), torch.tensor([[-2]])).any()
 
 
 BAD = [

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from omnie.data.example import Example
 from omnie.errors import OptionError
+from omnie.messages import text
 from omnie.train.stream import loader as loader_module
 from omnie.train.stream.feed import KEPT, Feed
 from omnie.train.stream.loader import Loader, LoaderError, LoaderSettings, batches
-from omnie.train.stream.source import STRIDE, factor, read_mix
+from omnie.train.stream.source import STRIDE, Encoding, Stream, factor, read_mix
 
 from . import fake
 from .test_run import Made
@@ -31,6 +33,16 @@ def same(first, second) -> bool:
 
 def test_equal_arguments_give_equal_batches() -> None:
     assert all(same(a, b) for a, b in itertools.islice(zip(fresh(), fresh(), strict=False), 2))
+
+
+def test_an_example_longer_than_the_context_is_left_out_like_any_that_fits_no_row() -> None:
+    def example(skill: str, index: int) -> Example:
+        words = "one two three " * (3000 if index % 2 else 1)
+        return Example(skill, (text(words), text("how many?")), "three")
+
+    source = Stream({"words": 1.0}, example, Encoding(None), {}, 0)
+    batch = next(batches(source, SETTINGS, START, lambda: 0.0))
+    assert batch.state["dropped"] > 0 and batch.examples > 0
 
 
 def test_a_resumed_stream_goes_on_with_the_same_batches() -> None:

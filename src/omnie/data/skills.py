@@ -38,7 +38,7 @@ MODULES = (
 
 SHARES = {
     "lines": 16, "tables": 3, "charts": 20, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
-    "text_find": 4, "needle": 3, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
+    "text_find": 4, "needle": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
 
@@ -51,7 +51,8 @@ WEIGHTS = {
 
 GROUPS = {
     "text.qa": "text_qa", "text.unknown": "text_qa", "text.find": "text_find", "text.copy": "text_find",
-    "text.form": "text_find", "text.needle": "needle", "text.extract": "text_extract", "text.sentiment": "text_sentiment",
+    "text.form": "text_find", "text.needle": "needle", "text.needles": "needle", "text.extract": "text_extract",
+    "text.sentiment": "text_sentiment",
     "text.math": "text_logic", "text.sort": "text_logic", "text.trend": "text_logic", "text.spoken": "text_logic",
     "text.smalltalk": "smalltalk",
 }  # fmt: skip

@@ -1,11 +1,13 @@
-"""Needles in a haystack: `text.needle` asks for values that single sentences of a long text tell.
+"""Needles in a haystack: values that single sentences of a long text tell.
 
 The text is passages of `text_qa` one after the other, to any length. Each needle tells the value of a key that stands nowhere
-else; the answer quotes it from the key to the value. `haystack` also makes the texts of a benchmark of long contexts.
+else; the answer quotes it from the key to the value. In `text.needle` there are few of them, in `text.needles` many of the same
+wording, so that only the key tells which one is asked for. `haystack` also makes the texts of a benchmark of long contexts.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,8 +20,19 @@ from omnie.data.writing.values import Value, listed
 from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.messages import text
 
-LENGTHS = (400, 6000)
-"""The shortest and the longest text, in characters."""
+
+@dataclass(frozen=True)
+class Kind:
+    """Of a skill's examples: the shortest and the longest text in characters (log-uniform), the fewest and the most needles,
+    and how many further ones training asks for."""
+
+    characters: tuple[int, int]
+    needles: tuple[int, int]
+    more: tuple[int, int]
+
+
+FEW = Kind((400, 6000), (2, 8), (3, 6))
+MANY = Kind((1500, 18_000), (8, 60), (6, 12))
 KEYS = ("name", "invented", "product", "code", "city")
 NEEDLE = 45
 """About how many characters a needle has."""
@@ -118,16 +131,18 @@ def turns(needles: tuple[Needle, ...]) -> Iterator[Turn]:
         yield Turn(needle.question, needle.answer, needle.template, "quoted", needle.quote)
 
 
-def needle(rng: np.random.Generator, split: Split) -> Example:
-    """A long text with two to eight needles, and a question for one; training asks for three to six more."""
+def needle(rng: np.random.Generator, split: Split, skill: str, kind: Kind) -> Example:
+    """A long text with needles, and a question for one; training asks for more."""
     language = pick(rng, LANGUAGES)
-    length = round(float(np.exp(rng.uniform(*np.log(LENGTHS)))))
-    hay = haystack(rng, split, language, length, int(rng.integers(2, 9)))
+    length = round(float(np.exp(rng.uniform(*np.log(kind.characters)))))
+    hay = haystack(rng, split, language, length, int(rng.integers(*kind.needles, endpoint=True)))
     first, *others = turns(hay.needles)
     families = {"template": "+".join(sorted(hay.templates | {first.template})), "language": language}
     parts = (text(broken(rng, hay.text)), text(first.question))
-    example = Example("text.needle", parts, first.answer, first.scoring, families=families, quote=first.quote)
-    return followed(example, split, others, int(rng.integers(3, 7)))
+    example = Example(skill, parts, first.answer, first.scoring, families=families, quote=first.quote)
+    return followed(example, split, others, int(rng.integers(*kind.more, endpoint=True)))
 
 
-GENERATORS: dict[str, Generator] = {"text.needle": needle}
+GENERATORS: dict[str, Generator] = {
+    skill: partial(needle, skill=skill, kind=kind) for skill, kind in (("text.needle", FEW), ("text.needles", MANY))
+}

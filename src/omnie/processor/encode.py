@@ -5,7 +5,7 @@ First everything is counted from sizes alone and held against the context; only 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,10 @@ class Encoder:
     def load(cls, folder: str | Path) -> "Encoder":
         """From a folder with `tokenizer.json` and `processor_config.json`."""
         return cls(Tokenizer.load(folder), ProcessorSettings.load(folder))
+
+    def with_context(self, tokens: int) -> "Encoder":
+        """The encoder with another limit on a conversation's length."""
+        return type(self)(self.tokenizer, replace(self.settings, context=tokens))
 
     def with_thinking(self, thinking: bool | None) -> "Encoder":
         """The encoder with thinking switched on or off; None leaves it alone.

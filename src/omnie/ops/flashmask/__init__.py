@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -21,14 +23,22 @@ LARGEST_HEAD = 256
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def _gpu(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling: float) -> tuple[Tensor, Tensor]:
+def kernels(module: str = "") -> ModuleType:
+    """A module of the GPU's kernels.
+
+    Raises:
+        OptionError: Triton is not installed.
+    """
     try:
-        from omnie.ops.flashmask import gpu  # Triton is there where a GPU is
+        return importlib.import_module(f"omnie.ops.flashmask.gpu{module}")
     except ImportError as error:
         raise OptionError(
             "the GPU's kernels need Triton", value=error, allowed="cpu, reference", hint="pip install triton"
         ) from None
-    return gpu.attention(q, k, v, mask, scaling)
+
+
+def _gpu(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling: float) -> tuple[Tensor, Tensor]:
+    return kernels().attention(q, k, v, mask, scaling)
 
 
 BACKENDS: dict[str, Backend] = {"reference": reference.attention, "cpu": cpu.attention, "gpu": _gpu}

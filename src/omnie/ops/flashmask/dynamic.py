@@ -28,8 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnie.errors import OptionError
-from omnie.ops.flashmask import cpu
+from omnie.ops.flashmask import cpu, kernels
 from omnie.ops.flashmask.mask import ColumnMask
 from omnie.ops.flashmask.pages import PAGE, KeyPages
 from omnie.ops.flashmask.tiles import TileBounds
@@ -91,12 +90,14 @@ def attention(
     Returns:
         Output, and the log-sum-exp over the keys that were computed.
     """
-    if q.device.type != "cpu":
-        raise OptionError(
-            "dynamic attention is computed on a CPU alone", value=q.device, allowed="exact", hint="attention=exact"
-        )
     stats = Stats() if stats is None else stats
     pages = KeyPages.of(k) if pages is None else pages
+    if q.device.type != "cpu":
+        with torch.no_grad():
+            out, lse = kernels(".dynamic").attention(q, k, v, mask, scaling, level, pages, stats)
+        assert stats.bound is not None
+        stats.worst = max(stats.worst, float(stats.bound.max()))
+        return out, lse
     wide = torch.promote_types(q.dtype, torch.float32)
     repeat = q.shape[1] // k.shape[1]
     out, lse = torch.empty_like(q), q.new_empty(q.shape[:3], dtype=wide)

@@ -58,8 +58,18 @@ class KeyPages:
 
     def sizes(self) -> Tensor:
         """Keys in each page, [P]."""
-        starts = torch.arange(0, self.length, PAGE)
+        starts = torch.arange(0, self.length, PAGE, device=None if self._vectors is None else self._vectors.device)
         return (self.length - starts).clamp_max(PAGE)
+
+    def vectors(self) -> Tensor:
+        """The pages' `low`, `high` and centre, [3, B, G, P, H], all of them numbers that the keys' dtype has."""
+        assert self._vectors is not None
+        return self._vectors[:, :, :, : self.count]
+
+    def numbers(self) -> Tensor:
+        """The pages' radius and largest norm, [2, B, G, P]."""
+        assert self._numbers is not None
+        return self._numbers[:, :, :, : self.count, 0]
 
     def bounds(self, q: Tensor, batch: int, group: int, scaling: float) -> tuple[Tensor, Tensor]:
         """Upper bounds on the scores of each query and page, and the scores of the pages' centres, [rows, P] each.
@@ -67,18 +77,27 @@ class KeyPages:
         Args:
             q: [rows, H] in the keys' wide dtype.
         """
-        assert self._vectors is not None and self._numbers is not None and scaling > 0
-        low, high, centre = self._vectors[:, batch, group, : self.count]
-        radius, largest = self._numbers[:, batch, group, : self.count, 0]
-        length = _at_least(q.norm(dim=1, keepdim=True), q.shape[1])
-        middle = q @ centre.T
-        box = torch.addmm(q.clamp_min(0) @ high.T, q.clamp_max(0), low.T)
-        bound = torch.minimum(box, middle + length * radius)  # NaN if either is: infinite keys, which are then never dropped
-        slack = SLACK * (q.shape[1] + 8) * torch.finfo(q.dtype).eps
-        return (bound + slack * length * largest) * scaling, middle * scaling
+        return bounds(q, self.vectors()[:, batch, group], self.numbers()[:, batch, group], scaling)
 
 
 SLACK = 4
+
+
+def bounds(q: Tensor, vectors: Tensor, numbers: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    """See `KeyPages.bounds`: [..., rows, P] each, from q [..., rows, H], vectors [3, ..., P, H] and numbers [2, ..., P]."""
+    assert scaling > 0
+    (low, high, centre), (radius, largest) = vectors, numbers.unsqueeze(-2)
+    length = _at_least(q.norm(dim=-1, keepdim=True), q.shape[-1])
+    middle = q @ centre.mT
+    box = q.clamp_min(0) @ high.mT
+    box += q.clamp_max(0) @ low.mT
+    bound = torch.minimum(box, middle + length * radius)  # NaN if either is: infinite keys, which are then never dropped
+    return (bound + slack(q.shape[-1], q.dtype) * length * largest) * scaling, middle * scaling
+
+
+def slack(size: int, dtype: torch.dtype = torch.float32) -> float:
+    """What rounding may take from a bound, in units of |q| max |k|, for heads of `size` channels."""
+    return SLACK * (size + 8) * torch.finfo(dtype).eps
 
 
 def _summary(k: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,7 +106,7 @@ def _summary(k: Tensor) -> tuple[Tensor, Tensor]:
     missing = -k.shape[2] % PAGE
     last = wide[:, :, -1:].expand(-1, -1, missing, -1)  # repeated: it changes neither end, and no radius
     pages = torch.cat([wide, last], 2).unflatten(2, (-1, PAGE)) if missing else wide.unflatten(2, (-1, PAGE))
-    centre = pages.mean(3)
+    centre = pages.mean(3).to(k.dtype).to(wide.dtype)  # any centre will do: one that the matrix units take as it is
     low, high = torch.aminmax(pages, dim=3)
     spread = (pages - centre[..., None, :]).norm(dim=-1).amax(3)
     numbers = _at_least(torch.stack([spread, torch.maximum(low.abs(), high.abs()).norm(dim=-1)]), k.shape[3])

@@ -4,6 +4,7 @@ The generators are in `omnie.data`, the encoder in `omnie.processor`; this file 
 """
 
 import math
+import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -140,10 +141,11 @@ def default_source(processor: Path | None, mix: Path | None, seed: int, encoders
 
 
 class Encoding:
-    """Examples to tensors and what can be spelled and named in them, with the encoder of a processor folder."""
+    """Examples to tensors and what can be spelled and named in them, with the encoder of a processor folder. They may be longer
+    than its context; a row of training holds them or leaves them out."""
 
     def __init__(self, processor: Path | None):
-        self.encoder = Encoder.load(processor or BUILT_IN)
+        self.encoder = Encoder.load(processor or BUILT_IN).with_context(sys.maxsize)
 
     def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], tuple[Spelled, ...], tuple[Drawn, ...]]:
         """The conversation with its answer, its texts and its things."""

@@ -1,4 +1,5 @@
-"""FlashMask in Triton: `forward.py`, `backward.py`, `decode.py`, and `lists.py`, which says what tiles they visit.
+"""FlashMask in Triton: `forward.py`, `backward.py`, `decode.py`, and `lists.py`, which says what tiles they visit; `dynamic.py`
+chooses among them with `bounds.py` and computes them with `resume.py`.
 
 Here are block sizes and launches. Written for Hopper (sm_90); without a GPU it runs in Triton's interpreter
 (`TRITON_INTERPRET=1`).
@@ -33,28 +34,38 @@ LOG2E = 1.4426950408889634
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask | None, scaling: float) -> tuple[Tensor, Tensor]:
     """See `reference.attention`; differentiable in q, k and v. Not in float64."""
-    if q.dtype == torch.float64:
-        raise OptionError("the GPU's kernels do not compute this dtype", value=q.dtype, allowed="float32, bfloat16, float16")
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # Triton's interpreter has no product of this type
+    if unknown(q):
         out, lse = attention(q.float(), k.float(), v.float(), mask, scaling)
         return out.to(q.dtype), lse
-    mask = _open(q, k) if mask is None else mask
+    mask = opened(q, k) if mask is None else mask
     if not torch.is_grad_enabled() and q.shape[2] * (q.shape[1] // k.shape[1]) <= DECODE_ROWS:
         return decode(q, k, v, mask, scaling)
     return _Attention.apply(q.contiguous(), k.contiguous(), v.contiguous(), mask, scaling)
 
 
-def _open(q: Tensor, k: Tensor) -> ColumnMask:
+def unknown(q: Tensor) -> bool:
+    """Whether it is only Triton's interpreter that has no product of this dtype.
+
+    Raises:
+        OptionError: no kernel has.
+    """
+    if q.dtype == torch.float64:
+        raise OptionError("the GPU's kernels do not compute this dtype", value=q.dtype, allowed="float32, bfloat16, float16")
+    return q.device.type == "cpu" and q.dtype == torch.bfloat16
+
+
+def opened(q: Tensor, k: Tensor) -> ColumnMask:
+    """A mask that hides nothing."""
     zero = torch.zeros(1, 1, k.shape[2], dtype=torch.int32, device=q.device)
     return ColumnMask(zero + q.shape[2], zero + q.shape[2], zero, zero, q.shape[2])
 
 
-def launch(table: Table, q: Tensor) -> tuple[int, int, dict[str, Any]]:
+def launch(table: Table, q: Tensor, interpreted: tuple[int, int, int, int] = INTERPRETED) -> tuple[int, int, dict[str, Any]]:
     """Queries and keys a tile, and the launch's other constants."""
     padded = max(16, triton.next_power_of_2(q.shape[3]))
     size = padded if q.dtype.itemsize == 2 else 2 * padded
     chosen = next((value for largest, value in table.items() if size <= largest), table[256])
-    rows, width, warps, stages = chosen if q.device.type == "cuda" else INTERPRETED
+    rows, width, warps, stages = chosen if q.device.type == "cuda" else interpreted
     constants = {"H": q.shape[3], "HP": padded, "BLOCK_M": rows, "BLOCK_N": width, "num_warps": warps, "num_stages": stages}
     return rows, width, constants | {"PRECISION": "ieee" if q.dtype == torch.float32 else "tf32"}
 

@@ -26,21 +26,23 @@ def hide(scores, row, column, lts, lte, uts, ute, keys):
 
 
 @triton.jit
-def _visit(
-    acc, m, z, q, k, v, tile, row, lts, lte, uts, ute, keys, scale,
-    H: tl.constexpr, HP: tl.constexpr, BLOCK_N: tl.constexpr, MIXED: tl.constexpr, PRECISION: tl.constexpr,
+def score(
+    q, k, at, kept, row, column, lts, lte, uts, ute, keys, scale,
+    H: tl.constexpr, HP: tl.constexpr, MIXED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The online softmax's state after one more tile."""
-    column, head = tile * BLOCK_N + tl.arange(0, BLOCK_N), tl.arange(0, HP)
-    at = column[:, None] * H + head[None, :]
-    if MIXED or H != HP:
-        kept = (column[:, None] < keys) & (head[None, :] < H)
-        k_tile = tl.load(k + at, mask=kept, other=0.0)
-    else:
-        k_tile = tl.load(k + at)
+    """Scores of one tile times log2 e, -inf where the mask hides them."""
+    k_tile = tl.load(k + at, mask=kept, other=0.0) if MIXED or H != HP else tl.load(k + at)
     scores = tl.dot(q, tl.trans(k_tile), input_precision=PRECISION) * scale
     if MIXED:
         scores = hide(scores, row, column, lts, lte, uts, ute, keys)
+    return scores
+
+
+@triton.jit
+def gather(
+    acc, m, z, scores, v, at, kept, H: tl.constexpr, HP: tl.constexpr, MIXED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The online softmax's state after a tile with these scores."""
     top = tl.maximum(m, tl.max(scores, 1))
     base = tl.where(top == float("-inf"), 0.0, top) if MIXED else top
     weights = tl.exp2(scores - base[:, None])
@@ -49,6 +51,18 @@ def _visit(
     v_tile = tl.load(v + at, mask=kept, other=0.0) if MIXED or H != HP else tl.load(v + at)
     acc = tl.dot(weights.to(v_tile.dtype), v_tile, acc * shrink[:, None], input_precision=PRECISION)
     return acc, top, z
+
+
+@triton.jit
+def _visit(
+    acc, m, z, q, k, v, tile, row, lts, lte, uts, ute, keys, scale,
+    H: tl.constexpr, HP: tl.constexpr, BLOCK_N: tl.constexpr, MIXED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The online softmax's state after one more tile."""
+    column, head = tile * BLOCK_N + tl.arange(0, BLOCK_N), tl.arange(0, HP)
+    at, kept = column[:, None] * H + head[None, :], (column[:, None] < keys) & (head[None, :] < H)
+    scores = score(q, k, at, kept, row, column, lts, lte, uts, ute, keys, scale, H, HP, MIXED, PRECISION)
+    return gather(acc, m, z, scores, v, at, kept, H, HP, MIXED, PRECISION)
 
 
 @triton.jit

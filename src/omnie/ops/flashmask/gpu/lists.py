@@ -26,8 +26,8 @@ class Lists(NamedTuple):
     """Tiles to visit.
 
     Attributes:
-        tiles: int32 [masks, blocks, C].
-        full, mixed: int32 [masks, blocks], how many stand at the front and at the back.
+        tiles: int32 [lists, blocks, C]; a list a mask, or a head.
+        full, mixed: int32 [lists, blocks], how many stand at the front and at the back.
     """
 
     tiles: Tensor
@@ -37,12 +37,16 @@ class Lists(NamedTuple):
 
 @triton.jit
 def _list_kernel(
-    extremes, tiles, full_count, mixed_count, masks, blocks, columns, queries, keys,
-    ROWS: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr, BY_COLUMNS: tl.constexpr,
+    extremes, chosen, tiles, full_count, mixed_count, masks, blocks, columns, queries, keys,
+    heads, groups, mask_batch, mask_head,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr, BY_COLUMNS: tl.constexpr, CHOSEN: tl.constexpr,
 ):  # fmt: skip
-    own, mask = tl.program_id(0), tl.program_id(1)
+    """Grid (lists' blocks, lists): a list a mask, or with CHOSEN a list a head, of which only chosen tiles stay."""
+    own, owner = tl.program_id(0), tl.program_id(1)
+    mask = owner // heads * mask_batch + owner % heads // (heads // groups) * mask_head if CHOSEN else owner
     entries = tl.cdiv(queries, ROWS) if BY_COLUMNS else columns
-    tiles += (mask * blocks + own) * entries
+    start_of = (owner * blocks + own).to(tl.int64) * entries
+    tiles += start_of
     stride = masks * columns
     n_full, n_mixed = 0, 0
     for start in range(0, entries, CHUNK):
@@ -61,6 +65,8 @@ def _list_kernel(
         most_uts, most_ute = tl.load(at + 6 * stride, mask=inside), tl.load(at + 7 * stride, mask=inside)
         empty = ((most_lts <= first) & (least_lte >= last)) | ((most_uts <= first) & (least_ute >= last))
         full = ((least_lts >= last) | (most_lte <= first)) & ((least_uts >= last) | (most_ute <= first))
+        if CHOSEN:
+            empty = empty | (tl.load(chosen + start_of + other, mask=valid, other=0) == 0)
         whole = (column * WIDTH + WIDTH <= keys) & (
             first + ROWS <= queries
         )  # a tile over the edge needs the kernel's bounds check
@@ -72,8 +78,8 @@ def _list_kernel(
         tl.store(tiles + to_mixed, other, mask=is_mixed != 0)
         n_full += tl.sum(is_full, 0)
         n_mixed += tl.sum(is_mixed, 0)
-    tl.store(full_count + mask * blocks + own, n_full)
-    tl.store(mixed_count + mask * blocks + own, n_mixed)
+    tl.store(full_count + owner * blocks + own, n_full)
+    tl.store(mixed_count + owner * blocks + own, n_mixed)
 
 
 def extremes_of(mask: ColumnMask, width: int) -> Tensor:
@@ -102,12 +108,33 @@ def lists_of(mask: ColumnMask, extremes: Tensor, rows: int, width: int, *, by_co
     masks, columns = extremes.shape[1:]
     row_blocks = triton.cdiv(mask.queries, rows)
     blocks, entries = (columns, row_blocks) if by_columns else (row_blocks, columns)
-    result = [
-        torch.empty(size, dtype=torch.int32, device=extremes.device)
-        for size in ((masks, blocks, entries), (masks, blocks), (masks, blocks))
-    ]
+    result = _room(masks, blocks, entries, extremes.device)
     _list_kernel[(blocks, masks)](
-        extremes, *result, masks, blocks, columns, mask.queries, mask.keys,
-        ROWS=rows, WIDTH=width, CHUNK=128, BY_COLUMNS=by_columns,
+        extremes, extremes, *result, masks, blocks, columns, mask.queries, mask.keys, 1, 1, 0, 0,
+        ROWS=rows, WIDTH=width, CHUNK=128, BY_COLUMNS=by_columns, CHOSEN=False,
     )  # fmt: skip
-    return Lists(*result)
+    return result
+
+
+def chosen_lists(
+    mask: ColumnMask, extremes: Tensor, chosen: Tensor, heads: tuple[int, int], steps: tuple[int, int], tile: tuple[int, int]
+) -> Lists:
+    """Lists of the chosen tiles, bool [B x N, blocks, C], that the mask does not empty.
+
+    Args:
+        heads: Query heads and key-value heads.
+        steps: Masks from one sequence and from one key-value head to the next; 0 where one serves all.
+        tile: Queries and keys a tile.
+    """
+    owners, blocks, columns = chosen.shape
+    result = _room(owners, blocks, columns, chosen.device)
+    _list_kernel[(blocks, owners)](
+        extremes, chosen.to(torch.uint8), *result, extremes.shape[1], blocks, columns, mask.queries, mask.keys, *heads, *steps,
+        ROWS=tile[0], WIDTH=tile[1], CHUNK=128, BY_COLUMNS=False, CHOSEN=True,
+    )  # fmt: skip
+    return result
+
+
+def _room(lists: int, blocks: int, entries: int, device: torch.device) -> Lists:
+    sizes = (lists, blocks, entries), (lists, blocks), (lists, blocks)
+    return Lists(*(torch.empty(size, dtype=torch.int32, device=device) for size in sizes))
