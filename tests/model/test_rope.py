@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from laws import assert_close, relative_rms
-from omnie.model.layers.rope import decoder_angles, picture_angles, rotate, sequence_angles, turns
+from omnie.errors import CheckpointError
+from omnie.model.config import architecture
+from omnie.model.layers.rope import decoder_angles, picture_angles, rotate, sequence_angles, sharpness, turns
 
 HEAD, THETA, SECTIONS = 16, 10_000.0, [3, 3, 2]
 
@@ -96,3 +98,19 @@ def test_angles_stay_float32_for_a_bfloat16_model():
     angles = decoder_angles(torch.tensor([[[100_000] * 3, [100_001] * 3]]), HEAD, THETA, SECTIONS)
     cos, _ = turns(angles, torch.bfloat16)
     assert angles.dtype == torch.float32 and cos.dtype == torch.bfloat16 and not torch.equal(cos[0, 0], cos[0, 1])
+
+
+def test_scores_grow_with_the_logarithm_of_the_position_beyond_a_length():
+    positions = torch.tensor([[[0, 0, 0], [63, 2, 1], [4, 255, 9], [4095, 0, 0]]])
+    found = sharpness(positions, 64, torch.float32)
+    assert found is not None and found.shape == (1, 4, 1, 1)
+    torch.testing.assert_close(found.flatten(), torch.tensor([1.0, 1.0, 8 / 6, 2.0]))
+    assert sharpness(positions, None, torch.float32) is None
+
+
+@pytest.mark.parametrize("length", [0, 1, -5, 2.5, "64"])
+def test_a_length_whose_logarithm_is_no_divisor_is_refused(length):
+    config = architecture("toy")
+    config.log_scaling = length
+    with pytest.raises(CheckpointError, match="log_scaling"):
+        config.check()

@@ -343,6 +343,21 @@ def test_the_lightest_go_as_long_as_the_budget_lasts():
     assert not heaviest(torch.zeros(1, 7), torch.ones(1, 7, dtype=torch.bool), torch.tensor([[-2]])).any()
 
 
+def one_key_counts(keys: int = 40 * PAGE):
+    """A decode step whose query fits one key among many that are as long as it: no summary of its page shows it."""
+    q, k, v = tensors("normal", 6, 1, keys, heads=(2, 1), size=64)
+    k[0, 0, 1000] = 2 * q[0, 0, 0] + 2 * q[0, 1, 0]
+    return q, k, v
+
+
+@pytest.mark.parametrize("attend", [dynamic.attention, pytest.param(on_gpu, marks=TRITON)], ids=["cpu", "gpu"])
+def test_a_fast_step_reads_the_page_that_weighs_most(attend):
+    q, k, v = one_key_counts()
+    stats = check(q, k, v, masks("causal", 1, k.shape[2]), Level("fast", 0.1), 1.0, attend)
+    assert stats.kept == 4 and stats.scored == 36 and stats.worst < 1e-6
+    assert stats.saved == pytest.approx(0.45)
+
+
 BAD = [
     "certified:0",
     "certified:1",

@@ -32,7 +32,7 @@ class Kind:
 
 
 FEW = Kind((400, 6000), (2, 8), (3, 6))
-MANY = Kind((1500, 18_000), (8, 60), (6, 12))
+MANY = Kind((1500, 15_000), (8, 60), (6, 12))
 KEYS = ("name", "invented", "product", "code", "city")
 NEEDLE = 45
 """About how many characters a needle has."""

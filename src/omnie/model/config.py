@@ -87,6 +87,7 @@ class Architecture:
         short_convolution: Tokens that a layer's convolutions span (`layers/convolution.py`); None: there are none.
         trail_layer: Its heads leave a trail that those of the next layer follow (`layers/trail.py`); None: there is none.
         rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
+        log_scaling: Tokens beyond which attention gets sharper with the length (`rope.sharpness`); None: never.
     """
 
     vocab_size: int = 103_424
@@ -126,6 +127,7 @@ class Architecture:
     short_convolution: int | None = None
     trail_layer: int | None = None
     rotary_pairs: int | None = None
+    log_scaling: int | None = None
 
     @property
     def vision_architecture(self) -> VisionArchitecture:
@@ -250,6 +252,8 @@ LARGEST = {
     "sliding_window": 2**31,
 }
 """The largest number that a configuration may state, where it is not `LARGEST_COUNT`."""
+LEAST = {"num_dense_layers": 0, "shared_expert_width": 0, "trail_layer": 0, "log_scaling": 2}
+"""The smallest one, where it is not 1."""
 
 
 def _check_numbers(owner: Any, kind: type, prefix: str = "") -> None:
@@ -259,7 +263,7 @@ def _check_numbers(owner: Any, kind: type, prefix: str = "") -> None:
         if annotation == "float" and not (type(value) in (int, float) and 0 < value < math.inf):
             raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="a number above 0")
         if annotation == "int" or (annotation == "int | None" and value is not None):
-            least = 0 if item.name in ("num_dense_layers", "shared_expert_width", "trail_layer") else 1
+            least = LEAST.get(item.name, 1)
             _check_count(prefix + item.name, value, LARGEST.get(item.name, LARGEST_COUNT), least)
         if annotation == "bool" and type(value) is not bool:
             raise CheckpointError(f"{prefix}{item.name} is not usable", value=_short(value), allowed="true or false")
@@ -355,6 +359,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "short_convolution": 4,
         "trail_layer": 0,
         "rotary_pairs": 4,
+        "log_scaling": 8,
     },
 }
 """Size -> what differs from `8b`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -12,7 +12,7 @@ from omnie.model.config import Architecture
 from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
 from omnie.model.layers.convolution import CONVOLUTIONS, ShortConvolution, StateCache
 from omnie.model.layers.norm import RmsNorm
-from omnie.model.layers.rope import Turns, decoder_angles, rotate, turns
+from omnie.model.layers.rope import Turns, decoder_angles, rotate, sharpness, turns
 from omnie.model.layers.trail import Following, Trail
 from omnie.ops.flashmask import ColumnMask
 from omnie.ops.flashmask.interface import attention
@@ -26,6 +26,14 @@ class Cache(StateCache, Protocol):
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
         """Appends [B, G, T, H] and returns everything seen so far, [B, G, S, H]."""
         ...
+
+
+class Places(NamedTuple):
+    """Where the tokens of a pass stand: how queries and keys turn, and what queries are multiplied by, [B, T, 1, 1] (None: by
+    nothing)."""
+
+    turns: Turns
+    sharpness: Tensor | None = None
 
 
 class Decoder(nn.Module):
@@ -69,11 +77,11 @@ class Decoder(nn.Module):
         """
         config = self.config
         angles = decoder_angles(positions_BT3, config.head_dim, config.rope_theta, config.rope_sections, config.rotary_pairs)
-        by = turns(angles.unsqueeze(2), x_BTD.dtype)
+        places = Places(turns(angles.unsqueeze(2), x_BTD.dtype), sharpness(positions_BT3, config.log_scaling, x_BTD.dtype))
         shared = config.num_attention_heads // config.num_key_value_heads
         trail = None if config.trail_layer is None else Trail(past, x_BTD, config.head_dim, shared)
         for layer in self.layers:
-            arguments = (x_BTD, by, tokens, masks[layer.is_sliding], cache, trace, near, trail)
+            arguments = (x_BTD, places, tokens, masks[layer.is_sliding], cache, trace, near, trail)
             if self.gradient_checkpointing and self.training:
                 x_BTD = self._gradient_checkpointing_func(layer, *arguments, use_reentrant=False, **kwargs)
             else:
@@ -98,7 +106,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        angles: Turns,
+        places: Places,
         tokens: TokenGroups,
         mask: ColumnMask | None,
         cache: Cache | None,
@@ -110,7 +118,7 @@ class DecoderLayer(nn.Module):
         h = self.input_layernorm(x)
         if self.attention_convolution is not None:
             h = self.attention_convolution(h, near, cache)
-        x = x + self.self_attn(h, angles, mask, cache, near, trail, **kwargs)
+        x = x + self.self_attn(h, places, mask, cache, near, trail, **kwargs)
         h = self.post_attention_layernorm(x)
         if self.mlp_convolution is not None:
             h = self.mlp_convolution(h, near, cache)
@@ -147,7 +155,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        angles: Turns,
+        places: Places,
         mask: ColumnMask | None,
         cache: Cache | None,
         near: Tensor | None = None,
@@ -156,11 +164,13 @@ class Attention(nn.Module):
         **kwargs: Any,
     ) -> Tensor:
         q, k, v = (p(x_BTD).unflatten(-1, (-1, self.head_dim)) for p in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = (rotate(heads, angles) for heads in (q, k))
+        q, k = (rotate(heads, places.turns) for heads in (q, k))
         if trail is not None and self.leaves_trail:
             v = trail.mark(v)
         if trail is not None and self.following is not None:
             q, k, v = self.following((q, k, v), trail, near, cache)
+        if places.sharpness is not None:
+            q = q * places.sharpness
         q, k, v = (heads.transpose(1, 2) for heads in (q, k, v))
         if cache is not None:
             k, v = cache.update(k, v, self.layer_idx)

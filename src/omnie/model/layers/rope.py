@@ -6,6 +6,7 @@ belong to time (technical report, section 2.2). A token with equal positions on 
 """
 
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -32,6 +33,18 @@ def decoder_angles(positions_BT3: Tensor, head_dim: int, theta: float, sections:
         frequency[pairs:] = 0.0
     fast = torch.stack([height * frequency[:spatial:2], width * frequency[1:spatial:2]], dim=-1).flatten(-2)
     return torch.cat([fast, time * frequency[spatial:]], dim=-1)
+
+
+def sharpness(positions_BT3: Tensor, scaling: int | None, dtype: torch.dtype) -> Tensor | None:
+    """What the scores of each token are multiplied by: max(1, log n / log `scaling`) at the n-th position, [B, T, 1, 1].
+
+    A score that stands out by so much keeps its share of a softmax over n keys only if it grows with log n (Chiang and Cholak
+    2022, "Overcoming a theoretical limitation of self-attention"). None: they are left alone.
+    """
+    if scaling is None:
+        return None
+    number_BT = positions_BT3.amax(-1).float() + 1
+    return (number_BT.log() / math.log(scaling)).clamp_min(1.0).to(dtype)[..., None, None]
 
 
 def picture_angles(rows_P: Tensor, columns_P: Tensor, head_dim: int, theta: float) -> Tensor:

@@ -12,7 +12,9 @@ K is what was computed, and what is about to be: it only grows while a row is wo
 keys and u either the bound of `pages.py` (the page's scores are never formed) or the largest score measured (its values are
 never read, as in BLASST). `certified(eps)` drops pages, the lightest first, while B <= eps K for *every* row of the
 tile, half of eps for either kind; so no row is ever over its budget and none has to be done again. `fast(budget)` keeps the
-given share of pages by their apparent weight; its B may be anything, and is reported all the same.
+given share of pages by their apparent weight; its B may be anything, and is reported all the same. What a lone query (a decode
+step) looks for may be one key, which summaries do not show: there `fast` forms all scores, keeps the pages that weigh most, and
+its B is what the others weigh.
 
 One tile is the ROWS / R queries of one key-value head's R query heads, times one page of keys. Always computed: the first SINKS
 keys, the WINDOW keys before each query, and in a prefill everything that the last TAIL queries see (they choose the answer).
@@ -31,7 +33,7 @@ from torch import Tensor
 from omnie.ops.flashmask import cpu, kernels
 from omnie.ops.flashmask.mask import ColumnMask
 from omnie.ops.flashmask.pages import PAGE, KeyPages
-from omnie.ops.flashmask.tiles import TileBounds
+from omnie.ops.flashmask.tiles import Run, TileBounds
 from omnie.ops.levels import Level
 
 ROWS, SINKS, WINDOW, TAIL = 256, 64, 256, 64
@@ -161,6 +163,8 @@ class RowTile:
     def run(self, level: Level, pages: KeyPages, batch: int, group: int) -> None:
         """Computes what the level asks for."""
         always = self._always()
+        if level.name == "fast" and self.tiles.queries == 1:
+            return self._fast_step(always, level.value)
         rest = np.flatnonzero(self.seen & ~always)
         if level.name == "exact" or not len(rest):
             return self.add(self.seen)
@@ -230,26 +234,34 @@ class RowTile:
         """Forms the scores of some pages; reads the values only of those whose largest score cannot be dropped."""
         if not len(pages):
             return
-        runs = self.tiles.runs(np.isin(np.arange(len(self.seen)), pages))
-        keys, values = (cpu.gather(x, runs)[0, 0].to(self.q.dtype) for x in (self.k, self.v))
-        scores = (self.q @ keys.T).mul_(self.scaling)
-        if self.mask is not None and not self.full[pages].all():
-            hidden = torch.cat([self.mask.hidden(*self.rows, *run)[0, 0] for run in runs], 1)
-            scores.masked_fill_(hidden.repeat(len(self.q) // len(hidden), 1), -torch.inf)
-        missing = -len(keys) % PAGE
-        if missing:
-            scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
-            values = torch.nn.functional.pad(values, (0, 0, 0, missing))
-        by_page = scores.unflatten(1, (-1, PAGE))
+        by_page, values = self._scores(pages), self._values(pages)
         top = by_page.amax(2)
         left = self._drop(top + float(np.log(PAGE)), eps, top)
         self.stats.kept, self.stats.scored = self.stats.kept + len(left), self.stats.scored + len(pages) - len(left)
         self.stats.flops += self.cost * (len(pages) + len(left))
         if len(left):
-            index = torch.from_numpy(left)
             if len(left) < len(pages):
-                scores, values = by_page[:, index].flatten(1), values.unflatten(0, (-1, PAGE))[index].flatten(0, 1)
-            self._join(*_softmax(scores, values))
+                index = torch.from_numpy(left)
+                by_page, values = by_page[:, index], values.unflatten(0, (-1, PAGE))[index].flatten(0, 1)
+            self._join(*_softmax(by_page.flatten(1), values))
+
+    def _scores(self, pages: np.ndarray) -> Tensor:
+        """[rows, n, PAGE], -inf where the mask hides a key or the last page has none."""
+        runs = self._runs(pages)
+        keys = cpu.gather(self.k, runs)[0, 0].to(self.q.dtype)
+        scores = (self.q @ keys.T).mul_(self.scaling)
+        if self.mask is not None and not self.full[pages].all():
+            hidden = torch.cat([self.mask.hidden(*self.rows, *run)[0, 0] for run in runs], 1)
+            scores.masked_fill_(hidden.repeat(len(self.q) // len(hidden), 1), -torch.inf)
+        return torch.nn.functional.pad(scores, (0, -len(keys) % PAGE), value=-torch.inf).unflatten(1, (-1, PAGE))
+
+    def _values(self, pages: np.ndarray) -> Tensor:
+        """[n x PAGE, H], zero where the last page has no key."""
+        values = cpu.gather(self.v, self._runs(pages))[0, 0].to(self.q.dtype)
+        return torch.nn.functional.pad(values, (0, 0, 0, -len(values) % PAGE))
+
+    def _runs(self, pages: np.ndarray) -> list[Run]:
+        return self.tiles.runs(np.isin(np.arange(len(self.seen)), pages))
 
     def _fast(self, always: np.ndarray, rest: np.ndarray, weight: Tensor, apparent: Tensor, budget: float) -> None:
         """The pages that look heaviest, as many as the budget has left."""
@@ -261,6 +273,24 @@ class RowTile:
         self.add(chosen)
         if count < len(rest):
             self.dropped = weight[:, order[count:]].logsumexp(1)
+
+    def _fast_step(self, always: np.ndarray, budget: float) -> None:
+        """Scores of all pages, values of those that weigh most."""
+        pages = np.flatnonzero(self.seen)
+        if not len(pages):
+            return
+        scores = self._scores(pages)
+        weight = scores.logsumexp(2).nan_to_num(torch.inf, torch.inf, -torch.inf)
+        share = weight.softmax(1).nan_to_num(1.0).mean(0)
+        share[torch.from_numpy(always[pages])] = torch.inf
+        count = max(int(np.ceil(budget * len(pages))), int(always[pages].sum()))
+        chosen, left = share.argsort(descending=True).tensor_split((count,))
+        chosen = chosen.sort().values
+        self._join(*_softmax(scores[:, chosen].flatten(1), self._values(pages[chosen.numpy()])))
+        if len(left):
+            self.dropped = weight[:, left].logsumexp(1)
+        self.stats.kept, self.stats.scored = self.stats.kept + len(chosen), self.stats.scored + len(left)
+        self.stats.flops += self.cost * (len(pages) + len(chosen))
 
     def bound(self) -> Tensor:
         """B / (B + K) of each row."""

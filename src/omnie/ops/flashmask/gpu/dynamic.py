@@ -6,7 +6,7 @@ tiles are dropped as long as their largest shares in any row add up to less than
 drops what its scores show to be light, again within eps / 2. `fast(budget)`: the tiles that look heaviest, all in one pass.
 Plans are made by sorting and summing numbers of tiles, never of keys; only the statistics at the end wait for the host.
 
-A decode step reads pages by `decode.py`: those always read, then those that cannot be dropped.
+A decode step reads pages by `decode.py`: those always read, then those that cannot be dropped, or (fast) that weigh most.
 """
 
 from __future__ import annotations
@@ -248,34 +248,43 @@ def _decode(
     seen = seen.expand(q.shape[0], k.shape[1], -1).flatten(0, 1)
     tile = torch.arange(seen.shape[-1], device=q.device)
     always = seen & ((tile * PAGE < dynamic.SINKS) | ((tile + 1) * PAGE > k.shape[2] - 1 - dynamic.WINDOW))
-    now = seen if level.name == "exact" else always
-    out, lse = _read(q, k, v, mask, scaling, now)
-    kept, dropped = now, torch.full_like(lse, -torch.inf)
-    if level.name != "exact":
-        rest = seen & ~always
-        rows = q.to(torch.float32).view(*k.shape[:2], repeat, -1)
-        limit, centre = (x.flatten(0, 1) for x in summaries.bounds(rows, pages.vectors(), pages.numbers(), scaling))
-        size = pages.sizes().to(limit).log()
-        weight = (limit + size).nan_to_num(torch.inf, torch.inf, -torch.inf)
-        if level.name == "certified":
-            share = (weight - lse.view(owners, repeat, 1)).nan_to_num(torch.inf, torch.inf, -torch.inf).amax(1)
-            chosen = rest & ~drop(share, rest, level.value * dynamic.MARGIN)
-        else:
-            apparent = torch.maximum(centre + size, weight - dynamic.APART).nan_to_num(torch.inf, torch.inf, -torch.inf)
-            apparent = apparent.masked_fill(~rest[:, None], -torch.inf).softmax(-1).nan_to_num(1.0).mean(1)
-            budget = (level.value * seen.sum(-1, keepdim=True).double()).ceil().long()
-            chosen = heaviest(apparent, rest, budget - always.sum(-1, keepdim=True))
-        out, lse = cpu.join(out.float(), lse, *_read(q, k, v, mask, scaling, chosen))
-        gone = (rest & ~chosen)[:, None].expand_as(weight)
-        dropped = weight.masked_fill(~gone, -torch.inf).logsumexp(-1).view_as(lse)
-        kept = always | chosen
-    tiles, whole = torch.stack([seen.sum(), kept.sum()]).tolist()
+    rows = q.to(torch.float32).view(*k.shape[:2], repeat, -1)
     product = 2 * repeat * PAGE * q.shape[3]
-    stats.tiles, stats.kept = stats.tiles + tiles, stats.kept + whole
-    stats.exact += 2 * product * tiles
-    stats.flops += 2 * product * whole + (0 if level.name == "exact" else 3 * product // PAGE * pages.count * owners)
-    stats.bound = bound(dropped, lse)
+    kept, weight, looked = seen, None, 0
+    if level.name == "certified":
+        limit, _ = summaries.bounds(rows, pages.vectors(), pages.numbers(), scaling)
+        weight = (limit.flatten(0, 1) + pages.sizes().to(limit).log()).nan_to_num(torch.inf, torch.inf, -torch.inf)
+        out, lse = _read(q, k, v, mask, scaling, always)
+        share = (weight - lse.view(owners, repeat, 1)).nan_to_num(torch.inf, torch.inf, -torch.inf).amax(1)
+        rest = seen & ~always
+        rest &= ~drop(share, rest, level.value * dynamic.MARGIN)
+        out, lse = cpu.join(out.float(), lse, *_read(q, k, v, mask, scaling, rest))
+        kept, looked = always | rest, 3 * product // PAGE * pages.count * owners
+    else:
+        if level.name == "fast":
+            weight = _page_weights(rows, k, mask, scaling).flatten(0, 1)
+            share = weight.softmax(-1).nan_to_num(1.0).mean(1).masked_fill(always, torch.inf)
+            count = (level.value * seen.sum(-1, keepdim=True).double()).ceil().long()
+            kept = heaviest(share, seen, torch.maximum(count, always.sum(-1, keepdim=True)))
+        out, lse = _read(q, k, v, mask, scaling, kept)
+    gone = torch.full_like(lse, -torch.inf)
+    if weight is not None:
+        left = (seen & ~kept)[:, None].expand_as(weight)
+        gone = weight.masked_fill(~left, -torch.inf).logsumexp(-1).view_as(lse)
+    tiles, whole = torch.stack([seen.sum(), kept.sum()]).tolist()
+    stats.tiles, stats.kept, stats.exact = stats.tiles + tiles, stats.kept + whole, stats.exact + 2 * product * tiles
+    stats.scored += tiles - whole if level.name == "fast" else 0
+    stats.flops += (product * (tiles + whole) if level.name == "fast" else 2 * product * whole) + looked
+    stats.bound = bound(gone, lse)
     return out.to(q.dtype), lse
+
+
+def _page_weights(rows: Tensor, k: Tensor, mask: ColumnMask, scaling: float) -> Tensor:
+    """The log [B, G, R, P] of what each page weighs for one query of R heads, from all scores."""
+    scores = (rows.to(k.dtype) @ k.mT).float() * scaling
+    scores = scores.masked_fill(mask.hidden(0, 1, 0, k.shape[2]), -torch.inf)
+    scores = F.pad(scores, (0, -k.shape[2] % PAGE), value=-torch.inf)
+    return scores.unflatten(-1, (-1, PAGE)).logsumexp(-1).nan_to_num(torch.inf, torch.inf, -torch.inf)
 
 
 def _read(q: Tensor, k: Tensor, v: Tensor, mask: ColumnMask, scaling: float, chosen: Tensor) -> tuple[Tensor, Tensor]:
