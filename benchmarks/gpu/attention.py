@@ -90,17 +90,18 @@ def check(n: int = 320) -> dict[str, str]:
             found[name] = f"{'ok' if max(errors) < 2e-2 else 'WRONG'} {max(errors):.1e}"
         except Exception as error:  # noqa: BLE001 (one broken mask must not hide the others)
             found[name] = f"FAILED {type(error).__name__}: {error}"[:300]
-    return found | {f"dynamic {head}": text for head, text in check_dynamic(8 * n).items()}
+    return found | {f"dynamic {head}": text for head, text in check_dynamic(max(8 * n, 1024)).items()}
 
 
 def check_dynamic(keys: int) -> dict[str, str]:
     """Whether each level's error stays within its bound for synthetic heads, and what it kept."""
     found: dict[str, str] = {}
     try:
-        for row in attention_dynamic.heads(keys, 64, 64, DTYPE):
-            right = row["error"] <= 2 * row.get("bound", 0.0) + 2e-2
-            name = f"{row['head']}, {row['level']}"
-            found[name] = f"{'ok' if right else 'WRONG'} {row['error']:.1e}, kept {row.get('kept', 1.0):.3f}"
+        for rows in (64, 1):
+            for row in attention_dynamic.heads(keys, rows, 64, DTYPE, COPIES):
+                right = row["error"] <= 2 * row.get("bound", 0.0) + 2e-2
+                verdict = f"{'ok' if right else 'WRONG'} {row['error']:.1e}, kept {row.get('kept', 1.0):.3f}"
+                found[f"{row['head']}, {rows} rows, {row['level']}"] = verdict
     except Exception as error:  # noqa: BLE001 (written down)
         found["all"] = f"FAILED {type(error).__name__}: {error}"[:300]
     return found

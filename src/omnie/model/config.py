@@ -319,7 +319,7 @@ SIZES: dict[str, dict[str, Any]] = {
             "audio": {"experts": 16, "width": 32, "top_k": 4},
         },
         "shared_expert_width": 256,
-        "max_position_embeddings": 8192,
+        "max_position_embeddings": 32_768,
         "rope_theta": 10_000.0,
         "rope_sections": [12, 12, 8],
         "attention_bias": True,
@@ -329,6 +329,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "short_convolution": 8,
         "trail_layer": 3,
         "rotary_pairs": 16,
+        "log_scaling": 1024,
     },
     "toy": {
         "vocab_size": 1024,

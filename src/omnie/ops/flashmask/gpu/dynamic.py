@@ -281,7 +281,11 @@ def _decode(
 
 def _page_weights(rows: Tensor, k: Tensor, mask: ColumnMask, scaling: float) -> Tensor:
     """The log [B, G, R, P] of what each page weighs for one query of R heads, from all scores."""
-    scores = (rows.to(k.dtype) @ k.mT).float() * scaling
+    if k.is_cuda and k.dtype.itemsize == 2:  # the sums stay float32
+        product = torch.bmm(rows.to(k.dtype).flatten(0, 1), k.flatten(0, 1).mT, out_dtype=torch.float32)
+        scores = product.unflatten(0, k.shape[:2]) * scaling
+    else:
+        scores = (rows @ k.float().mT) * scaling
     scores = scores.masked_fill(mask.hidden(0, 1, 0, k.shape[2]), -torch.inf)
     scores = F.pad(scores, (0, -k.shape[2] % PAGE), value=-torch.inf)
     return scores.unflatten(-1, (-1, PAGE)).logsumexp(-1).nan_to_num(torch.inf, torch.inf, -torch.inf)
