@@ -15,6 +15,9 @@ from laws import assert_close
 from omnie.errors import OptionError
 from omnie.ops.flashmask import ColumnMask, attention, cpu, kinds
 from omnie.ops.flashmask.tiles import TileBounds
+from omnie.ops.levels import Level
+
+from . import certificates
 
 TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 BACKENDS = ["cpu", pytest.param("gpu", marks=TRITON)]
@@ -373,3 +376,21 @@ def test_tiles_are_listed_once_for_a_mask_and_forgotten_with_it():
     kept = len(lists._KEPT)
     del mask, first
     assert len(lists._KEPT) == kept - 1
+
+
+# --- the certificate of dynamic attention; `test_dynamic.py` has more ---
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    case=st.sampled_from(sorted(certificates.CASES)),
+    seed=st.integers(0, 10_000),
+    queries=st.sampled_from([1, 16, 47, 300]),
+    extra=st.integers(3, 350),
+    mask=st.sampled_from(["none", "causal", "document"]),
+    level=st.sampled_from(["certified:1e-4", "certified:1e-2", "certified:0.5", "fast:0.1", "fast:0.6", "exact"]),
+)
+def test_no_row_loses_more_than_its_bound(case, seed, queries, extra, mask, level):
+    q, k, v = certificates.tensors(case, seed, queries, queries + extra)
+    with certificates.small_tiles():
+        certificates.check(q, k, v, certificates.masks(mask, queries, queries + extra), Level.parse(level))
