@@ -62,6 +62,7 @@ ABILITIES = {
     "text.copy": "repeating text",
     "needle": "a value that one sentence of a long text tells",
     "text.needle": "a value that one sentence of a long text tells",
+    "text.needles": "one of many such values, all told in one wording",
     "text_extract": "fields of a text as JSON",
     "text.extract": "JSON with the wanted fields of a text",
     "text_sentiment": "the mood of a review",
