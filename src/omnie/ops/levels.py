@@ -30,8 +30,8 @@ class Level:
 
     Attributes:
         name: `exact` computes all that the mask lets through; `certified` drops tiles as long as every row is proved to lose at
-            most `value` of its softmax mass; `fast` computes the `value` share of tiles that look heaviest, and proves nothing (for
-            a lone query it forms all scores, and reads the values of that share).
+            most `value` of its softmax mass; `fast` computes the `value` share of tiles that look heaviest, and proves
+            nothing (for a lone query it forms all scores, and reads the values of that share).
         value: eps or budget.
 
     Raises:
