@@ -84,7 +84,7 @@ def test_shuffled_media_take_the_answers_away(toy_folder, knowing, monkeypatch):
     ("arguments", "message"),
     [
         (["--cases", "0"], "cases is out of range: 0 (allowed: 1 or more)"),
-        (["--split", "train"], "split is unknown: train (allowed: heldout or validation)"),
+        (["--split", "test"], "split is unknown: test (allowed: heldout, validation or train)"),
         (["--skills", "linse"], "unknown group of skills: linse (allowed: lines,"),
         (["--model", "no-such-model"], "no such model: no-such-model"),
         (["--skills", "text_qa", "--shuffle", "--model", "TOY"], "there is nothing to shuffle: text_qa"),
@@ -107,6 +107,7 @@ def test_mistakes_are_one_line(arguments, message, toy_folder, tmp_path, monkeyp
         (SkillsConfig(), "skills.json"),
         (SkillsConfig(shuffle=True), "skills_shuffled.json"),
         (SkillsConfig(split="validation"), "skills_validation.json"),
+        (SkillsConfig(split="train"), "skills_train.json"),
         (SkillsConfig(groups=("lines", "charts")), "skills_lines_charts.json"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

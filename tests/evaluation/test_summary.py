@@ -1,10 +1,11 @@
 """Scores of an answer table that was worked out by hand."""
 
+import numpy as np
 import pytest
 
 from omnie.data.example import Example
 from omnie.data.scoring import wilson
-from omnie.evaluation.summary import judge, summary
+from omnie.evaluation.summary import FEWEST, hardest, judge, summary
 from omnie.messages import text
 
 
@@ -61,3 +62,17 @@ def test_a_lone_graded_case_says_nothing_about_others(scoring):
 def test_a_few_equal_cases_are_no_certainty(given, score):
     row = summary(judged("cer", *[("ab", given)] * 5))
     assert row["score"] == score and row["high"] - row["low"] > 0.4
+
+
+def test_hardest_are_the_families_that_do_worse_than_the_skill():
+    """Font A is never read, B and C always; D is too rare to tell, and what all cases share says nothing."""
+    fonts = [*"A" * 8, *"B" * 20, *"C" * 20, *"D" * (FEWEST - 1)]
+    wordings = ["one+two" if n % 2 else "two" for n in range(len(fonts))]
+    cases = [
+        judge(Example("a.b", (text("?"),), "x", families={"font": font, "wording": wording}), "y" if font in "AD" else "x")
+        for font, wording in zip(fonts, wordings, strict=True)
+    ]
+    found = hardest(cases)
+    assert [(row["kind"], row["name"], row["n"], row["score"]) for row in found] == [("font", "A", 8, 0.0)]
+    assert found[0]["high"] < np.mean([case.score for case in cases])
+    assert hardest([case for case in cases if case.score]) == []

@@ -20,7 +20,7 @@ def measure() -> None:
 def skills(
     model: Annotated[str | None, typer.Option(help="A built-in model or a model folder.", show_default="nano")] = None,
     cases: Annotated[int, typer.Option(help="Examples of each group.")] = 200,
-    split: Annotated[str, typer.Option(help="Families of the examples: heldout or validation.")] = "heldout",
+    split: Annotated[str, typer.Option(help="Families of the examples: heldout, validation or train.")] = "heldout",
     skills: Annotated[str, typer.Option(help="Groups to ask, with commas between.", show_default="all")] = "",
     out: Annotated[
         Path | None,

@@ -15,13 +15,19 @@ from omnie import checkpoint
 from omnie.data.skills import group_of
 from omnie.errors import OptionError
 
+WORST = 3
+"""Families of a skill that a table names."""
+
 
 def table(report: dict[str, Any]) -> str:
-    """Lines of equal columns: a group, then its skills indented."""
+    """Lines of equal columns: a group, then its skills indented; behind them the families that a skill is worst with, where the
+    report has them."""
     lines = [f"{'skill':<22}{'score':>8}{'n':>6}   95 % interval"]
     for group, row in report["skills"].items():
         lines.append(_line(group, row))
         lines += [_line(f"  {name}", row) for name, row in report["detail"].items() if group_of(name) == group]
+    for name, rows in report.get("hardest", {}).items():
+        lines += [_line(f"{name}: {row['kind']} {row['name']}", row) for row in rows[:WORST]]
     return "\n".join(lines)
 
 

@@ -15,13 +15,14 @@ from omnie.errors import OptionError
 from omnie.evaluation import cases
 from omnie.evaluation.decode import answers
 from omnie.evaluation.report import provenance
-from omnie.evaluation.summary import Judged, judge, summary
+from omnie.evaluation.summary import Judged, hardest, judge, summary
 from omnie.messages import user
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
 
-MARGIN = 8
-"""Tokens that an answer may be longer than the longest wanted one of its chunk."""
+MARGIN = 24
+"""Tokens that an answer may be longer than the longest that training would say in its chunk: a model that quotes more than it
+need is not cut off before the value."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a skill, the cases done so far and all cases."""
@@ -33,7 +34,8 @@ class SkillsConfig:
 
     Attributes:
         cases: Examples of each group.
-        split: Families that the examples come from: "heldout" or "validation".
+        split: Families that the examples come from: "heldout", "validation", or "train", whose scores show what is not learned
+            at all and what is not carried over.
         groups: Groups to ask; empty for all.
         shuffle: Exchange the media among the examples of a skill, so that only the questions can help.
 
@@ -49,8 +51,8 @@ class SkillsConfig:
     def __post_init__(self) -> None:
         if self.cases < 1:
             raise OptionError("cases is out of range", value=self.cases, allowed="1 or more")
-        if self.split not in get_args(Split) or self.split == "train":
-            raise OptionError("split is unknown", value=self.split, allowed="heldout or validation")
+        if self.split not in get_args(Split):
+            raise OptionError("split is unknown", value=self.split, allowed="heldout, validation or train")
         cases.groups(self.groups)
 
     @property
@@ -64,6 +66,7 @@ class SkillsConfig:
 
 def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progress = lambda *_: None) -> dict[str, Any]:
     """The report: `skills` by group and `detail` by single skill (each `score`, `n`, `low`, `high`), and where it comes from.
+    Beside them, but never for held-out examples, `hardest` by skill (`summary.hardest`): what to learn from.
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -75,16 +78,21 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     plan = planned(config)
     model, encoder = checkpoint.load(reference)
     judged, seconds = ask(model, encoder, plan, config, progress)
-    return {
-        "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
-        "detail": {name: summary(done) for name, done in judged.items()},
-        "split": config.split,
-        "shuffled": config.shuffle,
-        "seconds_per_case": {
-            group: round(sum(seconds[name] for name in names) / sum(names.values()), 4) for group, names in plan.items()
-        },
-        "seconds": round(time.perf_counter() - started, 1),
-    } | origin
+    worst = {name: rows for name, done in judged.items() if config.split != "heldout" and (rows := hardest(done))}
+    return (
+        {
+            "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
+            "detail": {name: summary(done) for name, done in judged.items()},
+            "split": config.split,
+            "shuffled": config.shuffle,
+            "seconds_per_case": {
+                group: round(sum(seconds[name] for name in names) / sum(names.values()), 4) for group, names in plan.items()
+            },
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        | ({"hardest": worst} if worst else {})
+        | origin
+    )
 
 
 def planned(config: SkillsConfig) -> dict[str, dict[str, int]]:
@@ -119,6 +127,6 @@ def ask(
 def answered(model: Omni, encoder: Encoder, examples: Iterable[Example]) -> list[Judged]:
     """The model's answers to examples of one skill, judged."""
     examples = list(examples)
-    limit = max(len(encoder.tokenizer.encode(example.answer)) for example in examples) + MARGIN
+    limit = max(len(encoder.tokenizer.encode(example.quote or example.answer)) for example in examples) + MARGIN
     found = answers(model, encoder, [[user(*example.parts)] for example in examples], limit)
     return [judge(example, prediction) for example, prediction in zip(examples, found)]

@@ -1,7 +1,8 @@
 """From judged answers to a score with its 95 % interval. One answer is judged in `omnie.data.scoring`."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,22 +13,25 @@ from omnie.data.scoring import characters, edit_distance, interval, score, spoke
 UNITS: dict[Scoring, Callable[[str], list[str]]] = {"cer": characters, "wer": spoken}
 """Scorings that are reported as an error rate of the corpus, and what they count."""
 RESAMPLES = 2000
+FEWEST = 5
+"""Cases of a family that say something about it."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer next to what was wanted; `score` is that of the single case, from 0 to 1."""
+    """An answer next to what was wanted; `score` is that of the single case, from 0 to 1; `families` are the example's."""
 
     skill: str
     scoring: Scoring
     answer: str
     prediction: str
     score: float
+    families: dict[str, str] = field(default_factory=dict)
 
 
 def judge(example: Example, prediction: str) -> Judged:
     """A prediction, judged by the example's scoring."""
-    return Judged(example.skill, example.scoring, example.answer, prediction, score(example, prediction))
+    return Judged(example.skill, example.scoring, example.answer, prediction, score(example, prediction), example.families)
 
 
 def summary(cases: Sequence[Judged]) -> dict[str, Any]:
@@ -57,6 +61,22 @@ def by_rate(cases: Sequence[Judged], scoring: Scoring) -> dict[str, Any]:
         rates = edits[draws].sum(axis=1) / units[draws].sum(axis=1)
         low, high = np.clip(np.quantile(1 - rates, (0.025, 0.975)), 0, 1)
     return _row(max(0.0, 1 - rate), float(low), float(high), len(cases)) | {str(scoring): round(rate, 4)}
+
+
+def hardest(cases: Sequence[Judged]) -> list[dict[str, Any]]:
+    """The families (a font, a voice, a wording) that a skill's cases of `FEWEST` or more do worse with than with the rest: the
+    interval of their mean lies below the skill's. The worst first: what training should show more of, or of more kinds."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for case in cases:
+        for kind, names in case.families.items():
+            for name in names.split("+"):
+                found[kind, name].append(case.score)
+    mean, rows = float(np.mean([case.score for case in cases])), []
+    for (kind, name), scores in found.items():
+        low, high = interval(scores)[1:]
+        if FEWEST <= len(scores) < len(cases) and high < mean:
+            rows.append({"kind": kind, "name": name} | _row(float(np.mean(scores)), low, high, len(scores)))
+    return sorted(rows, key=lambda row: row["high"])
 
 
 def _row(score: float, low: float, high: float, n: int) -> dict[str, Any]:
