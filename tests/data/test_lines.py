@@ -43,10 +43,23 @@ def test_one_line_is_what_it_says():
         assert example.scoring == "cer"
 
 
-def test_blocks_have_two_to_four_lines_and_no_transcript():
-    counts = {example.answer.count("\n") + 1 for example in examples("lines.block", "train", 60)}
-    assert counts == {2, 3, 4}
-    assert all(example.transcript is None for example in examples("lines.block", "train", 5))
+def test_blocks_have_two_to_four_lines_and_more_in_training():
+    for split, most in (("train", 9), ("validation", 4), ("heldout", 4)):
+        counts = {example.answer.count("\n") + 1 for example in examples("lines.block", split, 60)}
+        assert counts == set(range(2, most + 1))
+
+
+def test_each_line_of_a_block_is_where_it_is_said_to_be():
+    """Its box lies in the picture, and there is more contrast inside than at the picture's left edge beside it."""
+    clearer = []
+    for example in examples("lines.block", "validation", 40):
+        assert "\n".join(text.text for text in example.written) == example.answer and example.transcript is None
+        grey = example.parts[0].value.pixels.mean(2)
+        for left, top, right, bottom in (text.box for text in example.written):
+            assert 0 <= left < right <= grey.shape[1] and 0 <= top < bottom <= grey.shape[0]
+            rows = grey[int(top) : int(bottom)]
+            clearer.append(rows[:, int(left) : int(right)].std() > rows[:, : max(int(left) - 3, 1)].std())
+    assert np.mean(clearer) > 0.95
 
 
 def test_the_ink_can_be_seen():

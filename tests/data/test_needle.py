@@ -25,8 +25,9 @@ def test_a_needle_is_told_once(split, language, characters, needles):
         assert needle.quote in hay.text and needle.quote.endswith(needle.answer) and 0 <= needle.depth < 1
         start = round(needle.depth * len(hay.text))
         assert hay.text.index(needle.quote) in range(start, start + 90)
-        key = next(needle.quote[:end] for end in range(len(needle.quote), 0, -1) if needle.quote[:end] in needle.question)
-        assert hay.text.casefold().count(key.strip().casefold()) == 1, key
+        quote, question = needle.quote.casefold(), needle.question.casefold()
+        key = next(quote[:end] for end in range(len(quote), 0, -1) if quote[:end] in question)
+        assert hay.text.casefold().count(key.strip()) == 1, key
 
 
 def test_depths_are_spread():
@@ -52,7 +53,7 @@ def test_training_asks_for_more_keys(split, skill, kind):
         assert 1 <= len(example.more) <= kind.more[1] if split == "train" else not example.more
         sizes.append(len(body))
     shortest, longest = kind.characters
-    assert min(sizes) > 0.6 * shortest and max(sizes) < 1.1 * longest and np.median(sizes) < longest / 2
+    assert min(sizes) > 0.4 * shortest and max(sizes) < 1.1 * longest and np.median(sizes) < longest / 2
 
 
 @pytest.mark.parametrize(("language", "split"), itertools.product(LANGUAGES, SPLITS))

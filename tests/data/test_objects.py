@@ -8,6 +8,7 @@ from omnie.data import assets, objects, words
 from omnie.data.example import SPLITS, generator_for
 from omnie.data.pictures import backgrounds, emoji, questions, shapes
 from omnie.data.pictures.things import things
+from omnie.data.writing.grammar import every
 
 needs_emoji = pytest.mark.skipif(
     not all(map(assets.fetched, assets.assets("emoji"))), reason=f"emoji are not fetched: run `{assets.COMMAND}`"
@@ -61,7 +62,7 @@ def test_answers_are_names_numbers_or_sides():
 
 def truths(question, answer, language, **fields):
     """Every training wording of a question, with its answer."""
-    asked = [wording.format(**fields) for wording in questions.wordings()[question][language]["train"]]
+    asked = [text.format(**fields) for wording in questions.wordings()[question][language]["train"] for text in every(wording)]
     return {text[0].upper() + text[1:]: answer for text in asked}
 
 
@@ -103,7 +104,9 @@ def test_further_answers_are_true_and_nothing_is_asked_twice(skill, monkeypatch)
     """What was painted is caught on its way to the canvas; the first answer is checked too."""
     painted, blank = [], np.zeros((8, 8, 3), np.uint8)
     monkeypatch.setattr(objects, "paint", lambda rng, family, placed, *size: painted.append((skill, placed)) or blank)
-    monkeypatch.setattr(shapes, "paint", lambda rng, forms, colours: painted.append((forms, colours)) or blank)
+    monkeypatch.setattr(
+        shapes, "paint", lambda rng, forms, colours: painted.append((forms, colours)) or (blank, [()] * len(forms))
+    )
     of = of_shapes if skill == "objects.colour" else of_things
     made = examples(skill, "train", 60)
     for example, seen in zip(made, painted, strict=True):
@@ -153,7 +156,7 @@ def test_shapes_lie_inside_the_picture_and_are_filled(monkeypatch):
     monkeypatch.setattr(shapes.augment, "strength", lambda rng: 0.0)
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        pixels = shapes.paint(rng, ["circle"], ["red"])
+        pixels, _ = shapes.paint(rng, ["circle"], ["red"])
         red = (pixels[..., 0] > 150) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)
         box = Image.fromarray(red).getbbox()
         assert red.sum() > 500 and box[0] > 0 and box[1] > 0 and box[2] < pixels.shape[1] and box[3] < pixels.shape[0]

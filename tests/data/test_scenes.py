@@ -15,6 +15,7 @@ from omnie.data.clips.paint import BACKGROUNDS, COLOURS, SIZES, SURFACES, Thing
 from omnie.data.clips.shapes import SHAPES, exact, raster
 from omnie.data.example import SPLITS, generator_for
 from omnie.data.scenes import GENERATORS, TRAVELS, draw_scene
+from omnie.data.writing.grammar import every
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -53,6 +54,13 @@ def test_pools_of_the_splits_are_disjoint():
     tables += [{split: table[split][language] for split in SPLITS} for table in questions for language in ("de", "en")]
     for table in tables:
         assert len({name for split in SPLITS for name in table[split]}) == sum(len(set(table[split])) for split in SPLITS)
+
+
+def test_no_two_questions_are_worded_alike():
+    kinds = [value for value in vars(wording).values() if isinstance(value, dict) and "heldout" in value]
+    for split, language in itertools.product(SPLITS, ("de", "en")):
+        said = [{text for line in kind[split][language] for text in every(line)} for kind in kinds]
+        assert len(set().union(*said)) == sum(map(len, said))
 
 
 def _tracks(scene, travels):
@@ -149,7 +157,7 @@ def _truths(scene, language):
     found = {}
 
     def add(questions, answer, what=""):
-        found.update({template.format(what=what): answer for template in questions["train"][language]})
+        found.update({text.format(what=what): answer for wording in questions["train"][language] for text in every(wording)})
 
     lone, events = len(scene.things) == 1, [event for _, event in scene.sounds] or [None]
     moving = [thing for thing, kind in zip(scene.things, scene.motions, strict=True) if kind in TRAVELS]

@@ -8,8 +8,12 @@ import zlib
 import numpy as np
 import pytest
 
-from omnie.data import skills
+from omnie.data import skills, sounds
+from omnie.data.clips import wording
 from omnie.data.example import SPLITS, Example, generator_for
+from omnie.data.pictures.questions import wordings
+from omnie.data.words import LANGUAGES
+from omnie.data.writing.grammar import every
 from omnie.errors import InputError, OmnieError, OptionError
 
 KINDS = {"font", "emoji", "voice", "layout", "renderer", "recipe", "template"}
@@ -115,3 +119,17 @@ def test_unknown_skills_are_refused():
         skills.example("text.nothing", "train", 0)
     with pytest.raises(OmnieError):
         skills.choose(np.random.default_rng(0), only=("nothing",))
+
+
+def test_no_choice_of_words_makes_a_question_of_another_split():
+    """`[a|b]` multiplies wordings; none of training's may become one that validation or held-out cases ask."""
+    tables = [by_split for questions in wordings().values() for by_split in questions.values()]
+    spoken = [value for module in (wording, sounds) for value in vars(module).values() if isinstance(value, dict)]
+    tables += [
+        {split: table[split][language] for split in SPLITS} for table in spoken if "heldout" in table for language in LANGUAGES
+    ]
+    assert len(tables) > 30
+    for table in tables:
+        said = {split: {text.casefold().rstrip(".?!") for line in table[split] for text in every(line)} for split in SPLITS}
+        for one, other in ALL:
+            assert not said[one] & said[other]

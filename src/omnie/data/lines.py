@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from omnie.data import augment, fonts, words
-from omnie.data.example import Example, Generator, Split
+from omnie.data.example import Example, Generator, Split, Written
 from omnie.data.pictures import backgrounds
 from omnie.data.pictures.questions import ask
 from omnie.data.words import Language, choose
@@ -19,6 +19,8 @@ SIZES = (12, 40)
 """Font sizes of single lines, pixels per em."""
 WIDEST, LOWEST = 420, 24
 """Most pixels across and fewest pixels down."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 LONGEST = 40
 """Most characters of a line."""
 
@@ -28,7 +30,7 @@ def read(rng: np.random.Generator, split: Split) -> Example:
     language = words.any_language(rng)
     face, content = fonts.pick(rng, split), line(rng, language)
     size = int(np.exp(rng.uniform(np.log(SIZES[0]), np.log(SIZES[1]))))
-    pixels = render(rng, (content,), face, size)
+    pixels, _ = render(rng, (content,), face, size)
     pixels = augment.photographed(rng, pixels) if split == "train" else pixels
     question, wording = ask(rng, "lines-read", split, language)
     return Example("lines.read", (Part("image", Image(pixels)), text(question)), content, "cer", content,
@@ -36,14 +38,17 @@ def read(rng: np.random.Generator, split: Split) -> Example:
 
 
 def block(rng: np.random.Generator, split: Split) -> Example:
-    """Two to four short lines; the answer has them one below the other."""
+    """Two to four short lines; the answer has them one below the other. Training has up to nine, small and close, for letters
+    are what it is to learn."""
     language = words.any_language(rng)
     face = fonts.pick(rng, split)
-    lines = tuple(line(rng, language, most=22) for _ in range(int(rng.integers(2, 5))))
-    pixels = render(rng, lines, face, int(rng.integers(SIZES[0], 27)))
+    many = split == "train" and rng.random() < 0.4
+    lines = tuple(line(rng, language, most=22) for _ in range(int(rng.integers(5, 10) if many else rng.integers(2, 5))))
+    pixels, boxes = render(rng, lines, face, int(rng.integers(9, 18) if many else rng.integers(SIZES[0], 27)))
     pixels = augment.photographed(rng, pixels) if split == "train" else pixels
     question, wording = ask(rng, "lines-block", split, language)
-    return Example("lines.block", (Part("image", Image(pixels)), text(question)), "\n".join(lines), "cer",
+    written = tuple(Written(content, box) for content, box in zip(lines, boxes, strict=True))
+    return Example("lines.block", (Part("image", Image(pixels)), text(question)), "\n".join(lines), "cer", written=written,
                    families={"font": face.family, "template": wording})  # fmt: skip
 
 
@@ -138,23 +143,26 @@ _WRITERS: tuple[Callable[[np.random.Generator, Language], str], ...] = (
 # --- how it looks
 
 
-def render(rng: np.random.Generator, lines: tuple[str, ...], face: fonts.Face, size: int) -> np.ndarray:
-    """The lines in one face on a ground, perhaps worn: uint8 [height, width, 3], at most 420 wide, at least 24 high.
+def render(rng: np.random.Generator, lines: tuple[str, ...], face: fonts.Face, size: int) -> tuple[np.ndarray, list[Box]]:
+    """The lines in one face on a ground, perhaps worn: uint8 [height, width, 3], at most 420 wide, at least 24 high; and where
+    each stands.
 
     Lines that are too long at `size` get a smaller one.
     """
     left, top, right, bottom = (int(side) for side in rng.integers(2, 4 + size // 2, 4))
     font, wide = _fitting(lines, face, size, WIDEST - left - right)
-    pitch = round(_height(font) * (rng.uniform(1.0, 1.5) if len(lines) > 1 else 1))
+    pitch = round(_height(font) * (rng.uniform(1.0, 1.5 if len(lines) < 5 else 2.0) if len(lines) > 1 else 1))
     height = max(LOWEST, top + _height(font) + pitch * (len(lines) - 1) + bottom)
     mask = Pillow.new("L", (left + wide + right, height))
-    pen, middle = ImageDraw.Draw(mask), rng.random() < 0.25
+    pen, middle, boxes = ImageDraw.Draw(mask), rng.random() < 0.25, []
     for row, content in enumerate(lines):
         indent = (wide - _width(font, content)) // 2 if middle else 0
-        pen.text((left + indent - min(0, font.getbbox(content)[0]), top + row * pitch), content, 255, font)
+        at = left + indent - min(0, font.getbbox(content)[0]), top + row * pitch
+        pen.text(at, content, 255, font)
+        boxes.append(pen.textbbox(at, content, font))
     amount = augment.strength(rng)
     mask = augment.warp(rng, mask, amount if rng.random() < 0.5 else 0.0)
-    return augment.degrade(rng, _coloured(rng, np.asarray(mask), amount), amount)
+    return augment.degrade(rng, _coloured(rng, np.asarray(mask), amount), amount), boxes
 
 
 def _coloured(rng: np.random.Generator, mask: np.ndarray, amount: float) -> np.ndarray:

@@ -127,10 +127,14 @@ def _seen(drawn: Iterable[tuple[Thing, Box]]) -> tuple[Written, ...]:
     )
 
 
+SEVERAL = ("cherries", "grapes", "gloves", "fries", "pancakes", "peanuts", "skis", "swords", "sandal", "boot")
+"""Things of which one drawing may show several."""
+
+
 @functools.cache
 def _countable(family: Asset) -> tuple[str, ...]:
     """The things of which one drawing shows one."""
-    return tuple(name for name in emoji.drawn_by(family.family) if name not in ("cherries", "grapes", "gloves", "fries"))
+    return tuple(name for name in emoji.drawn_by(family.family) if name not in SEVERAL)
 
 
 def _family(rng: np.random.Generator, split: Split) -> Asset:

@@ -35,6 +35,7 @@ from omnie.data.example import Example, Generator, Scoring, Split, Written
 from omnie.data.sounds import draw_language, mix
 from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
+from omnie.data.writing.grammar import decided
 from omnie.media.types import Video
 from omnie.messages import Part, text
 
@@ -183,7 +184,7 @@ def _example(
     **slots: str,
 ) -> Example:
     template = str(rng.choice(questions[split][language]))
-    parts = (Part("video", scene.video), text(template.format(**slots)))
+    parts = (Part("video", scene.video), text(decided(rng, template).format(**slots)))
     families = scene.families | {"template": template}
     example = Example(skill, parts, answer, scoring, families=families, written=tuple(_seen(scene)))
     return followed(example, split, _further(rng, split, scene, language, questions, slots))
@@ -214,7 +215,7 @@ def _further(
     chosen = [others[place] for place in rng.permutation(len(others))[: int(rng.integers(3, 5))]]
     for questions, answer, values in sorted(chosen, key=lambda fact: fact[0] in REVEALING and 1 + REVEALING.index(fact[0])):
         template = str(rng.choice(questions[split][language]))
-        yield Turn(template.format(**values), answer, template)
+        yield Turn(decided(rng, template).format(**values), answer, template)
 
 
 def _answered(scene: Scene, language: Language) -> Iterator[tuple[Questions, str, dict[str, str]]]:

@@ -60,8 +60,8 @@ GROUPS = {
 
 
 TRANSCRIBED = (
-    *("lines.read", "speech.transcribe", "speech.answer", "charts.title", "tables.lookup"),
-    *("objects.name", "objects.count", "objects.which", "scenes.motion", "scenes.object"),
+    *("lines.read", "lines.block", "speech.transcribe", "speech.answer", "charts.title", "tables.lookup"),
+    *("objects.name", "objects.count", "objects.which", "objects.colour", "scenes.motion", "scenes.object"),
 )
 """Skills whose examples tell what is said, written or seen in their media."""
 

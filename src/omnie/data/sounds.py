@@ -7,6 +7,7 @@ from omnie.data.audio.events import EVENTS, NAMES, draw_event
 from omnie.data.example import Example, Generator, Split
 from omnie.data.turns import Turn, followed
 from omnie.data.words import Language
+from omnie.data.writing.grammar import decided
 from omnie.media.types import SAMPLE_RATE, Audio
 from omnie.messages import Part, text
 
@@ -17,6 +18,14 @@ NAME: Questions = {
         "en": (
             *("Which sound is this?", "What is heard?", "What makes this sound?", "Name the sound.", "What is that?"),
             *("What kind of sound is it?", "Identify the sound.", "What can you hear?", "Tell me what this sounds like."),
+            "[What|Which sound] [is heard|is audible|can be heard] [here|in this|on the tape]?",
+            "[Listen|Listen closely]: [what|which sound] is it?",
+            "[Say|Tell me] [what is heard|what one hears|which sound this is].",
+            "[Sound|Noise]?",
+            "What does this sound like?",
+            "[The sound|The noise]: what is it?",
+            "What [noise|sound] [is that|was that|do we hear]?",
+            "Do you know this sound?",
         ),
         "de": (
             *(
@@ -27,6 +36,14 @@ NAME: Questions = {
                 "Was ist das?",
             ),
             *("Um welches Geräusch geht es?", "Bestimme das Geräusch.", "Was kannst du hören?", "Sag mir, wonach das klingt."),
+            "[Was|Welches Geräusch] [hört man|ist hörbar|kann man hören] [hier|darin|auf dem Band]?",
+            "[Hör hin|Hör genau hin]: [was|welches Geräusch] ist es?",
+            "[Sag|Sag mir], [was zu hören ist|was man hört|welches Geräusch das ist].",
+            "[Ton|Geräusch]?",
+            "Wonach klingt das?",
+            "[Der Ton|Das Geräusch]: was ist es?",
+            "Was für ein [Ton|Geräusch] [war das|hören wir]?",
+            "Kennst du dieses Geräusch?",
         ),
     },
     "validation": {"en": ("Which noise is that?",), "de": ("Was ist das für ein Geräusch?",)},
@@ -40,10 +57,20 @@ COUNT: Questions = {
         "en": (
             *("How many beeps are there?", "Count the beeps.", "How often does it beep?", "Number of beeps?"),
             *("How many times does it beep?", "How many beeps can you count?", "Give the number of beeps."),
+            "[Say|Tell me] how often it beeps.",
+            "[How many|What number of] beeps [is it|can be heard|are heard]?",
+            "[It beeps|There is beeping]: how many times?",
+            "Beeps: how many?",
+            "Count how often it beeps.",
         ),
         "de": (
             *("Wie viele Pieptöne sind das?", "Zähle die Pieptöne.", "Wie oft piept es?", "Anzahl der Pieptöne?"),
             *("Wie viele Male piept es?", "Wie viele Pieptöne zählst du?", "Gib die Zahl der Pieptöne an."),
+            "[Sag|Sag mir], wie oft es piept.",
+            "Wie viele Pieptöne [hört man|sind zu hören|gibt es]?",
+            "Es piept: wie oft?",
+            "Pieptöne: wie viele?",
+            "Zähle, wie oft es piept.",
         ),
     },
     "validation": {"en": ("Tell me the number of beeps.",), "de": ("Nenne die Anzahl der Pieptöne.",)},
@@ -69,7 +96,7 @@ def name(rng: np.random.Generator, split: Split) -> Example:
 def _named(rng: np.random.Generator, split: Split, event: str, language: Language) -> Turn:
     """The question for an event's name in a language."""
     template = str(rng.choice(NAME[split][language]))
-    return Turn(template, NAMES[event][language], template)
+    return Turn(decided(rng, template), NAMES[event][language], template)
 
 
 def count(rng: np.random.Generator, split: Split) -> Example:
@@ -82,7 +109,7 @@ def count(rng: np.random.Generator, split: Split) -> Example:
     audio = mix(rng, [(start, samples) for start in starts], starts[-1] + step + rng.uniform(0, 0.5))
     template = str(rng.choice(COUNT[split][language]))
     families = {"recipe": recipe, "template": template}
-    return Example("sounds.count", (Part("audio", audio), text(template)), str(number), families=families)
+    return Example("sounds.count", (Part("audio", audio), text(decided(rng, template))), str(number), families=families)
 
 
 GENERATORS: dict[str, Generator] = {"sounds.name": name, "sounds.count": count}

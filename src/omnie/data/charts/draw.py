@@ -11,6 +11,8 @@ from omnie.data.charts.spec import Chart
 from omnie.data.charts.styles import Style
 from omnie.data.example import Written
 
+LEVEL = 0.03
+"""A rise by less than this share of a plot's height looks level."""
 SAMPLE = 18
 """The width of a legend's sample in pixels."""
 
@@ -18,7 +20,7 @@ SAMPLE = 18
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """A drawn chart. `anchors`: (series, category) -> where its value is shown (bar end, point, inside a wedge), in pixels.
-    `written`: its upright texts."""
+    `written`: its upright texts, and how its values go on (`_slopes`)."""
 
     pixels: np.ndarray
     anchors: dict[tuple[int, int], Point]
@@ -54,7 +56,21 @@ def render(chart: Chart, style: Style) -> Drawing:
     _title(sheet, chart, style, plot)
     if entries:
         _legend(sheet, chart, style, entries, plot, (right, top, bottom))
-    return Drawing(sheet.pixels(), anchors, plot, sheet.written)
+    return Drawing(sheet.pixels(), anchors, plot, (*sheet.written, *_slopes(chart, anchors, plot)))
+
+
+def _slopes(chart: Chart, anchors: dict[tuple[int, int], Point], plot: Box) -> tuple[Written, ...]:
+    """What the eye sees from one mark to the next where values stand in a row and no numbers beside them: "/" up, "\\" down,
+    "-" neither; read at the later mark."""
+    if len(chart.series) != 1 or chart.labelled or chart.is_pie or chart.kind == "barh":
+        return ()
+    points = [anchors[0, n] for n in range(len(chart.categories))]
+    found = []
+    for (_, before), (x, y) in zip(points, points[1:], strict=False):
+        rise = (before - y) / (plot[3] - plot[1])
+        sign = "-" if abs(rise) < LEVEL else "/" if rise > 0 else "\\"
+        found.append(Written(sign, (x - 4, y - 10, x + 4, y + 10)))
+    return tuple(found)
 
 
 def _fit_title(chart: Chart, style: Style) -> Style:

@@ -16,7 +16,7 @@ SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "star", "ring", "cros
 _CORNERS = {"triangle": 3, "square": 4}
 
 
-def exact(shape: str, x: np.ndarray, y: np.ndarray, radius: float, angle: float) -> np.ndarray:
+def exact(shape: str, x: np.ndarray, y: np.ndarray, radius: float, angle: float, fuller: float = 0.0) -> np.ndarray:
     """Share of each pixel that the shape covers: float32 [height, width].
 
     Args:
@@ -24,10 +24,11 @@ def exact(shape: str, x: np.ndarray, y: np.ndarray, radius: float, angle: float)
         y: [height, 1], likewise, downwards.
         radius: Of the circle around the shape, in pixels.
         angle: By which it is turned, in radians.
+        fuller: By how many radii its edge lies farther outside: arms of crosses and rings get thicker, corners duller.
     """
     u = (x * np.cos(angle) + y * np.sin(angle)) / radius
     v = (y * np.cos(angle) - x * np.sin(angle)) / radius
-    return np.clip(0.5 - _DISTANCES[shape](u, v) * radius, 0, 1).astype(np.float32)
+    return np.clip(0.5 - (_DISTANCES[shape](u, v) - fuller) * radius, 0, 1).astype(np.float32)
 
 
 def raster(shape: str, x: np.ndarray, y: np.ndarray, radius: float, angle: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Pages to ask questions about: a picture with its text layer. Drawing is in `draw.py`.
 
-`pages.qa` and `pages.unknown` are letters, invoices and the like: what they say is in `pages.txt`, what is asked in
-`questions.txt`. `pages.form` is a form with any labels, asked for by their names (`data/text_form.py`). Texts, questions and
-layouts belong to one split each.
+`pages.qa` and `pages.unknown` are letters, invoices and the like: what they say is in `pages.txt` (and, in training, put
+together by `compose.py`), what is asked in `questions.txt`. `pages.form` is a form with any labels, asked for by their names
+(`data/text_form.py`). Texts, questions and layouts belong to one split each.
 """
 
 import re
@@ -12,6 +12,7 @@ import numpy as np
 
 from omnie.data import text_form
 from omnie.data.example import Example, Generator, Split
+from omnie.data.pages.compose import composed
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
 from omnie.data.text_qa import UNKNOWN
@@ -28,6 +29,8 @@ FIELDS = (
 )
 """Fields that may be asked for although the page lacks them."""
 QUESTIONS = "pages/questions.txt"
+COMPOSED = 0.7
+"""Share of training's pages that are put together (`compose.py`)."""
 LABEL_ENDS = re.compile(r"\d|[.,;?!] ")
 """What the words before a value have in them when they are more than its label."""
 LABEL_WORDS = 4
@@ -52,14 +55,18 @@ def lengthen(rng: np.random.Generator, body: str, language: str, split: Split) -
 def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     """A drawn page and a question on a field that it has, or lacks."""
     language = pick(rng, LANGUAGES)
-    form = pick(rng, forms("pages/pages.txt", "page")[language, split])
-    body, fields = complete(rng, form.wording(rng), language, split)
+    if split == "train" and rng.random() < COMPOSED:
+        name, wording = "composed", composed(rng, language)
+    else:
+        form = pick(rng, forms("pages/pages.txt", "page")[language, split])
+        name, wording = form.name, form.wording(rng)
+    body, fields = complete(rng, wording, language, split)
     askable = [name for name in fields if name != "item"]
     field = pick(rng, askable if known else [name for name in FIELDS if name not in fields])
     asked, template = question(rng, field, language, split, fields.get("item", ""))
     style = draw_style(rng, split)
     body = lengthen(rng, body, language, split)
-    families = {"template": f"{form.name}+{template.name}", "layout": style.name, "font": style.family, "language": language}
+    families = {"template": f"{name}+{template.name}", "layout": style.name, "font": style.family, "language": language}
     drawn = draw_page(rng, body, style)
     answer = fields[field] if known else UNKNOWN[language]
     skill, scoring = ("pages.qa", "quoted") if known else ("pages.unknown", "exact")

@@ -9,6 +9,7 @@ import numpy as np
 from omnie.data.example import Split
 from omnie.data.turns import Turn
 from omnie.data.words import Language, choose
+from omnie.data.writing.grammar import decided
 
 
 @functools.cache
@@ -18,9 +19,9 @@ def wordings() -> dict[str, dict[str, dict[str, list[str]]]]:
 
 
 def ask(rng: np.random.Generator, question: str, split: Split, language: Language, **fields: str) -> tuple[str, str]:
-    """A question in one of the split's wordings, and the wording itself (the "template" family)."""
+    """A question in one of the split's wordings, with every `[a|b]` decided, and the wording itself (the "template" family)."""
     wording = choose(rng, wordings()[question][language][split])
-    text = wording.format(**fields)
+    text = decided(rng, wording).format(**fields)
     return text[0].upper() + text[1:], wording
 
 

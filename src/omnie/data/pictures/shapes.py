@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from omnie.data import augment, words
-from omnie.data.example import Example, Split
+from omnie.data.example import Example, Split, Written
 from omnie.data.pictures import backgrounds
 from omnie.data.pictures.questions import turn
 from omnie.data.turns import Turn, followed
@@ -86,11 +86,12 @@ def colour(rng: np.random.Generator, split: Split) -> Example:
     number = int(rng.integers(1, 4))
     shapes = [str(item) for item in rng.choice(list(SHAPES), number, replace=False)]
     colours = [str(item) for item in rng.choice(list(COLOURS), number, replace=False)]
-    pixels = paint(rng, shapes, colours)
+    pixels, boxes = paint(rng, shapes, colours)
     asked = int(rng.integers(number))
     first = _about(rng, split, language, shapes, colours, asked)
     parts = (Part("image", Image(pixels)), text(first.question))
-    example = Example("objects.colour", parts, first.answer, families={"template": first.template})
+    seen = tuple(Written(f"{shade} {shape}", box) for shade, shape, box in zip(colours, shapes, boxes, strict=True))
+    example = Example("objects.colour", parts, first.answer, families={"template": first.template}, written=seen)
     others = [int(index) for index in rng.permutation(number) if index != asked]
     return followed(example, split, (_about(rng, split, language, shapes, colours, index) for index in others))
 
@@ -109,18 +110,24 @@ def _about(
     return turn(rng, f"shapes-{kind}", split, language, answer, **named)
 
 
-def paint(rng: np.random.Generator, shapes: list[str], colours: list[str]) -> np.ndarray:
-    """The shapes from left to right on a ground that none is lost on, perhaps worn: uint8 [height, width, 3]."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+
+def paint(rng: np.random.Generator, shapes: list[str], colours: list[str]) -> tuple[np.ndarray, list[Box]]:
+    """The shapes from left to right on a ground that none is lost on, perhaps worn: uint8 [height, width, 3]; and where their
+    names are read: as high as the shape, as wide as its part of the picture."""
     cell, height = int(rng.integers(48, 97)), int(rng.integers(64, 129))
     fills = [_shade(rng, shade) for shade in colours]
     ground = _ground(rng, fills)
     canvas = Pillow.fromarray(backgrounds.ground(rng, height, cell * len(shapes), ground, depth=25).astype(np.uint8))
-    pen = ImageDraw.Draw(canvas)
+    pen, boxes = ImageDraw.Draw(canvas), []
     for index, (shape, fill) in enumerate(zip(shapes, fills, strict=True)):
         radius = rng.uniform(0.28, 0.47) * min(cell, height)
         middle = index * cell + rng.uniform(radius + 1, cell - radius - 1), rng.uniform(radius + 1, height - radius - 1)
         _draw(rng, pen, SHAPES[shape], middle, radius, fill)
-    return augment.degrade(rng, np.asarray(canvas), augment.strength(rng) * 0.7)
+        boxes.append((float(index * cell), middle[1] - radius, float((index + 1) * cell), middle[1] + radius))
+    return augment.degrade(rng, np.asarray(canvas), augment.strength(rng) * 0.7), boxes
 
 
 def _draw(rng: np.random.Generator, pen: ImageDraw.ImageDraw, shape: Shape, middle: tuple[float, float], radius: float,

@@ -27,18 +27,27 @@ class Thing:
 
 
 _PLURALS = {"mouse": "mice", "wolf": "wolves", "fish": "fish", "sheep": "sheep", "dice": "dice", "snowman": "snowmen",
-            "gloves": "gloves", "glasses": "glasses", "trousers": "trousers", "scissors": "scissors", "cherries": "cherries",
-            "grapes": "grapes", "fries": "fries", "scarf": "scarves", "cactus": "cacti",
+            "scarf": "scarves", "cactus": "cacti", "deer": "deer", "shrimp": "shrimps", "knife": "knives", "leaf": "leaves",
+            "computer mouse": "computer mice", "volcano": "volcanoes", "tornado": "tornadoes",
             "wine": "glasses of wine", "coffee": "cups of coffee", "corn": "cobs of corn", "bread": "loaves of bread",
-            "cheese": "pieces of cheese", "dress": "dresses", "fire": "fires"}  # fmt: skip
+            "cheese": "pieces of cheese", "chocolate": "bars of chocolate", "honey": "jars of honey",
+            "milk": "glasses of milk", "popcorn": "bags of popcorn", "spaghetti": "plates of spaghetti",
+            "lightning": "flashes of lightning"}  # fmt: skip
+
+
+_PAIRS = frozenset(("gloves", "glasses", "trousers", "scissors", "cherries", "grapes", "fries", "pancakes", "peanuts", "skis",
+                    "headphones", "scales", "swords"))  # fmt: skip
+"""Names that are plurals already."""
 
 
 def _plural(name: str) -> str:
+    if name in _PAIRS:
+        return name
     if name in _PLURALS:
         return _PLURALS[name]
     if re.search(r"[^aeiou]y$", name):
         return name[:-1] + "ies"
-    return name + ("es" if re.search(r"(s|x|ch|sh|tomato)$", name) else "s")
+    return name + ("es" if re.search(r"(s|x|ch|sh|ato)$", name) else "s")
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from itertools import product
 
 import numpy as np
 
@@ -30,6 +31,17 @@ FIELD = re.compile(r"\{(\w*)=(\w+)\}")
 SLOT = re.compile(r"\{(?:(\w+) )?(\w+)\}")
 
 
+def decided(rng: np.random.Generator, wording: str) -> str:
+    """A wording with one of the words chosen in every `[a|b]`."""
+    return CHOICE.sub(lambda match: pick(rng, match.group(1).split("|")), wording)
+
+
+def every(wording: str) -> list[str]:
+    """All that `decided` may make of a wording."""
+    parts = CHOICE.split(wording)
+    return ["".join(said) for said in product(*(part.split("|") if at % 2 else (part,) for at, part in enumerate(parts)))]
+
+
 @dataclass(frozen=True)
 class Template:
     """A line with slots. `name` ("en/41") is its family name."""
@@ -39,7 +51,7 @@ class Template:
 
     def wording(self, rng: np.random.Generator) -> str:
         """The text with every `[a|b]` decided."""
-        return CHOICE.sub(lambda match: pick(rng, match.group(1).split("|")), self.text)
+        return decided(rng, self.text)
 
     def wordings(self) -> int:
         """How many wordings the line has."""

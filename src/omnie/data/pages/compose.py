@@ -1,0 +1,94 @@
+"""Pages of training that are put together anew: any fields in any order, each said as one of many writers would say it.
+
+A dozen pages a language are learned by heart, labels and all. What is put together is in `parts.txt`; the result is a page as
+they stand in `pages.txt`, with its fields still to be filled in.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from omnie.data.writing.grammar import read, tidy
+from omnie.data.writing.vocabulary import pick
+
+TITLE = "title"
+ONCE = (("invoice", "order", "customer"), ("date", "due"), ("recipient", "contact"))
+"""Fields of one kind: of most pages, not of all, only one of them."""
+TABLES = {
+    "en": (("Item", "Article", "What", "Description"), ("Qty", "Number", "Pieces"), ("Price", "Cost", "Amount")),
+    "de": (("Artikel", "Position", "Was", "Bezeichnung"), ("Menge", "Anzahl", "Stück"), ("Preis", "Kosten", "Betrag")),
+}
+"""How the columns of a list of items may be called: what, how many, for how much."""
+
+
+@cache
+def parts(language: str) -> dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Field -> the kind of its value, its labels, and sentences that tell it."""
+    found = {}
+    for line in read("pages/parts.txt").splitlines():
+        if line.startswith(f"{language} "):
+            _, name, kind, rest = line.split(" ", 3)
+            labels, _, sentences = rest.partition(" / ")
+            found[name] = kind, tuple(labels.split("|")), tuple(filter(None, sentences.split("|")))
+    return found
+
+
+def composed(rng: np.random.Generator, language: str) -> str:
+    """A page with four to nine fields, perhaps with a list of items with prices among them."""
+    known = parts(language)
+    names = [name for name in known if name != TITLE]
+    names = [names[place] for place in rng.permutation(len(names))[: int(rng.integers(4, 10))]]
+    for alike in ONCE:
+        if rng.random() < 0.6:
+            names = [name for name in names if name not in alike or name == next(n for n in names if n in alike)]
+    usual, blocks, prose = pick(rng, ("label", "label", "sentence", "line")), [], []
+    for name in names:
+        how = usual if rng.random() < 0.7 else pick(rng, ("label", "sentence", "line", "right"))
+        if how == "sentence":
+            prose.append(_said(rng, language, name))
+            if rng.random() < 0.6:
+                continue
+        if prose:
+            blocks.append(" ".join(prose))
+            prose = []
+        if how != "sentence":
+            blocks.append(_shown(rng, language, name, how))
+        if rng.random() < 0.2:
+            blocks.append(pick(rng, ("", "---")))
+    if prose:
+        blocks.append(" ".join(prose))
+    if rng.random() < 0.35:
+        blocks.insert(int(rng.integers(len(blocks) + 1)), _table(rng, language))
+    if rng.random() < 0.8:
+        heading = tidy(pick(rng, known[TITLE][1]))
+        blocks.insert(0, f"{pick(rng, ('#', '#', '##'))} {heading.upper() if rng.random() < 0.25 else heading}")
+    return "\n".join(blocks)
+
+
+def _field(language: str, name: str) -> str:
+    return f"{{{name}={parts(language)[name][0]}}}"
+
+
+def _said(rng: np.random.Generator, language: str, name: str) -> str:
+    """The field in a sentence."""
+    return pick(rng, parts(language)[name][2]).replace("{}", _field(language, name))
+
+
+def _shown(rng: np.random.Generator, language: str, name: str, how: str) -> str:
+    """The field behind its label: in two columns, in one line, or at the right."""
+    label, field = pick(rng, parts(language)[name][1]), _field(language, name)
+    label = label.upper() if rng.random() < 0.08 else label
+    if how == "label":
+        return f"= {label} | {field}"
+    return f"{'> ' if how == 'right' else ''}{label}{pick(rng, (':', ':', ''))} {field}"
+
+
+def _table(rng: np.random.Generator, language: str) -> str:
+    """Items with their prices, perhaps with how many of each; the first may be asked for."""
+    counted = rng.random() < 0.5
+    titles = [pick(rng, names) for place, names in enumerate(TABLES[language]) if counted or place != 1]
+    cells = ["product", "stock", "price"] if counted else ["product", "price"]
+    first = {"product": "{item=product}", "price": "{itemprice=price}"}
+    rows = [titles, [first.get(kind, f"{{={kind}}}") for kind in cells]]
+    rows += [[f"{{={kind}}}" for kind in cells]] * int(rng.integers(1, 4))
+    return "\n".join("| " + " | ".join(row) for row in rows)
