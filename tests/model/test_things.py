@@ -12,35 +12,53 @@ from omnie.model.reading.words import Reading, places
 WORDS = [b"", b"a", b"b", b"c", b"d", b"ab", b"cd", b" ", b" c"]
 
 
-def picture(text: str) -> np.ndarray:
-    return np.array([mark == "#" for mark in text if mark in "#."])
+def picture(text: str, middles: dict[str, tuple[float, float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Which tokens show something, and what each says of its place: rows of marks, each mark the thing that is meant there, a
+    thing its row, column and side."""
+    rows = text.split()
+    boxes = np.zeros((len(rows), len(rows[0]), 3), np.float32)
+    for (row, column), mark in np.ndenumerate(np.array([list(row) for row in rows])):
+        if mark != ".":
+            down, right, side = middles[mark]
+            boxes[row, column] = down - row, right - column, np.log(side)
+    return np.array([mark != "." for mark in "".join(rows)]), boxes.reshape(-1, 3)
 
 
-@pytest.mark.parametrize(
-    ("drawn", "size", "found"),
-    [
-        ("....", (1, 2, 2), []),
-        ("#..#", (1, 2, 2), [[0], [3]]),
-        ("##.. .#.. ...#", (1, 3, 4), [[0, 1, 5], [11]]),
-        ("...# #...", (1, 2, 4), [[3], [4]]),
-        ("#.# ###", (1, 2, 3), [[0, 2, 3, 4, 5]]),
-        ("#.#. .#.#", (2, 1, 4), [[0], [2], [5], [7]]),
-    ],
-)
-def test_neighbours_are_one_thing(drawn, size, found):
-    assert [group.tolist() for group in groups(picture(drawn), [size])] == found
+def found(text: str, middles: dict[str, tuple[float, float, float]]) -> list[list[int]]:
+    shown, boxes = picture(text, middles)
+    return [group.tolist() for group in groups(shown, boxes, [(1, len(text.split()), len(text.split()[0]))])]
+
+
+def test_tokens_that_mean_the_same_place_are_one_thing():
+    """Though things touch, and though a part of one is hidden."""
+    assert found("....", {}) == []
+    assert found("aabb aabb", {"a": (0.5, 0.5, 2), "b": (0.5, 2.5, 2)}) == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert found("a..a", {"a": (0, 1.5, 4)}) == [[0, 3]]
+    assert found("ab ba", {"a": (0, 0, 1), "b": (1, 1, 1)}) == [[0, 3], [1, 2]]
+
+
+def test_how_near_is_the_same_place_depends_on_the_size():
+    apart = {"a": (0.0, 0.0, 1.0), "b": (0.0, 0.8, 1.0)}
+    assert found("ab", apart) == [[0], [1]]
+    assert found("ab", {mark: (*place[:2], 3.0) for mark, place in apart.items()}) == [[0, 1]]
+    assert found("ab", {"a": (0, 0, 3), "b": (0, 0.8, 1)}) == [[0], [1]]
+    assert found("ab", {"a": (0, 0, 1e30), "b": (0, 900, 1e30)}) == [[0], [1]]  # a wild size does not swallow the picture
 
 
 def test_pictures_are_apart():
-    assert [g.tolist() for g in groups(picture("## ##"), [(1, 1, 2), (1, 1, 2)])] == [[0, 1], [2, 3]]
+    shown, boxes = picture("aa aa", {"a": (0, 0, 9)})
+    assert [group.tolist() for group in groups(shown, boxes, [(1, 1, 2), (1, 1, 2)])] == [[0, 1], [2, 3]]
+    assert [group.tolist() for group in groups(shown, boxes, [(2, 1, 2)])] == [[0, 1], [2, 3]]
 
 
 def made() -> Things:
-    """Of two channels: the first says whether a thing is shown, the second which of two."""
+    """Of two channels: the first says whether a thing is shown, the second which of two; and its sign, which side of it."""
     things = Things(2, 2)
     with torch.no_grad():
         things.shown_head.weight.copy_(torch.tensor([[1.0, 0.0]]))
         things.shown_head.bias.zero_()
+        things.box_head.weight.copy_(torch.tensor([[0.0, 9.0], [0.0, 0.0], [0.0, 0.0]]))
+        things.box_head.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
         things.name_head.weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
         things.name_head.bias.zero_()
         things.names.copy_(table(["ab c", "d"]))

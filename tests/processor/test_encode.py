@@ -69,7 +69,7 @@ def test_an_image_spreads_over_height_and_width(encoder):
     at = encoded["position_ids"][encoded["mm_token_type_ids"] == inputs.IMAGE]
     start = at[0, 0]
     rows, columns = (int(patches) // inputs.SPATIAL_MERGE for patches in encoded["image_grid_thw"][0, 1:])
-    assert (rows, columns) == (5, 8)  # enlarged from 4 x 6
+    assert (rows, columns) == (6, 9)  # enlarged from 4 x 6
     assert (at - start).tolist() == [[0, row, column] for row in range(rows) for column in range(columns)]
     after = encoded["position_ids"][np.flatnonzero(encoded["mm_token_type_ids"] == inputs.IMAGE)[-1] + 1]
     assert (after == start + columns).all()

@@ -109,6 +109,14 @@ def test_what_is_spelled_comes_again_to_the_worker_that_remembers_it() -> None:
     assert len({name for name, _ in keys}) == 2
 
 
+def test_what_is_spelled_once_never_comes_again() -> None:
+    stream = replace(fake.source(), weights={"lines.read": 1.0, "speech.transcribe": 1.0}, encoders=1.0, repeats=1)
+    keys = [stream.pick(index, 0.0) for index in range(2000)]
+    assert [number for _, number in keys] == list(range(2000)) and len({name for name, _ in keys}) == 2
+    stream.make(keys[0])
+    assert not stream.made
+
+
 def test_batches_come_again_only_when_none_is_ready() -> None:
     made = Made()
     feed = Feed(made, torch.device("cpu"), torch.float32, reuse=3)

@@ -122,10 +122,11 @@ def test_a_picture_in_which_nothing_is_written_has_no_texts() -> None:
 
 def test_things_are_found_behind_the_pictures_before_them() -> None:
     tensors = plain([6])[0].tensors | {"image_grid_thw": np.array([[1, 2, 4]])}
-    second = Sample("s", tensors, drawn=(Drawn(7, np.array([0, 1])), Drawn(3, np.array([1]))))
+    boxes = np.arange(9, dtype=np.float32).reshape(3, 3)
+    second = Sample("s", tensors, drawn=(Drawn(7, np.array([0, 1]), boxes[:2]), Drawn(3, np.array([1]), boxes[2:])))
     batch = collate([[Sample("s", tensors), second]], 16)
     assert batch.named is not None
-    assert [values.tolist() for values in vars(batch.named).values()] == [[2, 3, 3], [0, 0, 1], [7, 3]]
+    assert [values.tolist() for values in vars(batch.named).values()] == [[2, 3, 3], [0, 0, 1], [7, 3], boxes.tolist()]
     assert collate([[Sample("s", tensors)]], 16).named is None
 
 

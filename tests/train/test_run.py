@@ -181,17 +181,19 @@ class Head(torch.nn.Module):
 def test_things_are_found_and_told_apart_by_the_tokens_that_show_them() -> None:
     torch.manual_seed(0)
     known, tokens = Things(8, 5), torch.randn(6, 8)
-    shown = NamedTensors(torch.tensor([0, 1, 4, 5, 3]), torch.tensor([0, 0, 1, 1, 2]), torch.tensor([2, 0, 4]))
+    rows, boxes = torch.tensor([0, 1, 4, 5, 3]), torch.randn(5, 3)
+    shown = NamedTensors(rows, torch.tensor([0, 0, 1, 1, 2]), torch.tensor([2, 0, 4]), boxes)
     optimizer = torch.optim.Adam(known.parameters(), lr=0.1)
     for _ in range(200):
         optimizer.zero_grad()
         sum(things_loss(known, tokens, shown)).backward()
         optimizer.step()
-    names, found = things_loss(known, tokens, shown)
-    assert names < 0.05 and found < 0.1
-    one = NamedTensors(torch.tensor([3]), torch.tensor([0]), torch.tensor([4]))
-    wrong = NamedTensors(one.rows, one.of, torch.tensor([0]))
+    names, found, placed = things_loss(known, tokens, shown)
+    assert names < 0.05 and found < 0.1 and placed < 0.3
+    one = NamedTensors(torch.tensor([3]), torch.tensor([0]), torch.tensor([4]), boxes[4:])
+    wrong = NamedTensors(one.rows, one.of, torch.tensor([0]), boxes[4:] + 1)
     assert things_loss(known, tokens, one)[0] < 0.1 < 1.0 < things_loss(known, tokens, wrong)[0]
+    assert things_loss(known, tokens, one)[2] < 0.3 < 1.0 < things_loss(known, tokens, wrong)[2]
 
 
 def test_reading_loss_learns_a_transcript_and_where_nothing_is_written() -> None:

@@ -256,7 +256,10 @@ def test_a_thing_is_shown_by_the_tokens_under_it_and_nothing_is_read_there() -> 
     seen = (Written("goat", (32, 0, 96, 32), thing=7), Written("bee", (2, 40, 12, 50), thing=3))
     example = Example("s", (Part("image", Image(np.zeros((64, 96, 3), np.uint8))), text("?")), "a", written=seen)
     tensors = {"image_grid_thw": np.array([[1, 4, 6]])}
-    assert [(thing.thing, thing.tokens.tolist()) for thing in source.drawn(example, tensors)] == [(7, [1, 2]), (3, [3])]
+    goat, bee = source.drawn(example, tensors)
+    assert [(thing.thing, thing.tokens.tolist()) for thing in (goat, bee)] == [(7, [1, 2]), (3, [3])]
+    np.testing.assert_allclose(goat.boxes, [[0, 0.5, np.log(2) / 2], [0, -0.5, np.log(2) / 2]], atol=1e-6)
+    np.testing.assert_allclose(bee.boxes, [[-3 / 32, -9 / 32, np.log(10 / 32)]], atol=1e-6)
     found = source.spelled(example, tensors, lambda text: [1])
     assert [(len(item.letters), item.tokens.tolist()) for item in found] == [(0, [0, 1, 2]), (0, [3, 4, 5])]
 

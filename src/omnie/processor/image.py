@@ -19,14 +19,14 @@ def fit(height: int, width: int, *, unit: int, max_pixels: int, min_pixels: int 
     """The size (height, width) at which a picture is looked at.
 
     Both sides become multiples of `unit`, nearest in ratio to the picture scaled into `max_pixels`. A picture is enlarged if it
-    has fewer than `min_pixels` or a side is shorter than `unit`; one of n times `min_pixels` by the square root of n, at most
-    `zoom`: the larger a picture, the more is in it and the smaller each thing.
+    has fewer than `min_pixels` or a side shorter than `unit`; one of n times half as many by the root of n, at most `zoom`: the
+    larger a picture, the more is in it and the smaller each thing.
     """
     if height < 1 or width < 1:
         raise InputError("picture is empty", value=f"{width} x {height} pixels", allowed="at least 1 x 1")
-    sides = math.sqrt(height * width / min_pixels)
-    enlarged = 1 / sides if sides < 1 else min(sides, zoom)
-    scale = min(enlarged, math.sqrt(max_pixels / (height * width)))
+    area = height * width
+    enlarged = max(min(math.sqrt(2 * area / min_pixels), zoom), math.sqrt(min_pixels / area))
+    scale = min(enlarged, math.sqrt(max_pixels / area))
     scale = max(scale, unit / min(height, width))
     longest = max_pixels / unit
     ideal = [min(side * scale, longest) for side in (height, width)]

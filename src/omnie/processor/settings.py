@@ -31,7 +31,7 @@ class ProcessorSettings:
 
     patch: int = 16
     image_max_pixels: int = 512 * 320
-    image_min_pixels: int = 14 * 32 * 32
+    image_min_pixels: int = 20 * 32 * 32
     image_zoom: float = 1.75
     video_max_pixels: int = 160 * 96
     video_fps: float = 2.0

@@ -35,6 +35,10 @@ class TrainConfig:
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
     rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = 0.0
     spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
+    repeats: Annotated[
+        int,
+        "Times that each medium comes which is only spelled: data are made slowly, but what comes again is learned by heart.",
+    ] = 4
     teach: Annotated[
         float, "Share of the texts in media that the decoder is told, so that it need not rely on the encoders."
     ] = 0.0
@@ -64,7 +68,7 @@ class TrainConfig:
             raise OptionError("the run has no end", allowed="minutes or steps", hint="give --minutes 60")
         if self.init and self.encoders_from:
             raise OptionError("two sources of encoders", allowed="--init or --encoders-from", hint="--init brings its own")
-        for name in ("rows", "row", "accumulate", "workers", "processes", "reuse"):
+        for name in ("rows", "row", "accumulate", "workers", "processes", "reuse", "repeats"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
         for name in ("encoders", "rest", "spelling", "teach", "coarse"):

@@ -37,6 +37,8 @@ from omnie.train.stream.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.stream.source import default_source
 from omnie.train.validate import validate
 
+PARTS = ("things", "found", "placed")
+"""What is told of a thing: its name, where it is shown, and its box."""
 NAMES = 0.5
 """Factor on the losses of things, beside that of what is read."""
 PATIENCE = 5
@@ -67,8 +69,8 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
     trainer = Trainer(config, began)
     found = state.checkpoints(config.out)
     places = trainer.restore(found[-1]) if found else []
-    shares = (config.encoders, config.spelling)
-    source = source or partial(default_source, config.processor, config.mix, seed_of(config), *shares)
+    spelled = (config.encoders, config.spelling, config.repeats)
+    source = source or partial(default_source, config.processor, config.mix, seed_of(config), *spelled)
     make = partial(_loader, config, source, places)
     trainer.optimizer.share(trainer.model.buffers())
     team, follow = trainer.team, partial(_follow, trainer, make)
@@ -251,10 +253,10 @@ class Trainer:
         reading = self.model.model.reading
         losses = [self._alignment(name, tokens[name], step) for name in (step.alignments if reading is not None else ())]
         if step.named and reading is not None and reading["image"].things is not None:
-            names, found = things_loss(reading["image"].things, tokens["image"], step.named)
-            losses.append(NAMES * (names + found))
-            self.meter.add("alignment/things", names.detach())
-            self.meter.add("alignment/found", found.detach())
+            of_things = dict(zip(PARTS, things_loss(reading["image"].things, tokens["image"], step.named), strict=True))
+            losses.append(NAMES * torch.stack(list(of_things.values())).sum())
+            for name, loss in of_things.items():
+                self.meter.add(f"alignment/{name}", loss.detach())
         return torch.stack(losses).sum() if losses else 0.0
 
     def _rest(self, resting: bool) -> None:

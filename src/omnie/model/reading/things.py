@@ -1,12 +1,15 @@
 """What is seen in a picture, named in letters as if it were written there.
 
-One linear layer says of each token whether it shows a thing. Neighbours that do are one thing, and a second layer names it by
-their mean. The name is spelled in German and in English; the decoder says it as it says what it reads. It sees the name and the
-place of a thing, not its features: these it would learn by heart from training's drawings, and mistake in others.
+One linear layer says of each token whether it shows a thing, a second one where the middle of that thing lies and how large it
+is, so that things that touch are told apart: tokens that mean the same place are one thing (votes; Leibe et al. 2004). A third
+layer names it by their mean. The name is spelled in German and in English; the decoder says it as it says what it reads. It
+sees the name and the place of a thing, not its features: these it would learn by heart from training's drawings, and mistake in
+others.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,6 +23,8 @@ NOTHING = -4.0
 """Bias of a fresh model: one that knows no things names none."""
 LONGEST = 31
 """Bytes of the longest name in both languages."""
+APART = 0.45
+"""Things whose middles are closer than this share of a side are one; drawn things hardly overlap."""
 
 
 class Things(nn.Module):
@@ -36,15 +41,18 @@ class Things(nn.Module):
     def __init__(self, hidden: int, count: int):
         super().__init__()
         self.shown_head = nn.Linear(hidden, 1)
+        self.box_head = nn.Linear(hidden, 3)
         self.name_head = nn.Linear(hidden, count)
         self.shown_head.init_last_bias = NOTHING
-        self.name_head.init_std = hidden**-0.5
+        self.name_head.init_std = self.box_head.init_std = hidden**-0.5
         self.register_buffer("names", torch.zeros(count, 1 + LONGEST))
 
-    def logits(self, tokens_TD: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens of length one, [T, D], and of each whether it shows a thing, [T]; the tokens' length does not matter."""
+    def logits(self, tokens_TD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens of length one, [T, D], and of each whether it shows a thing, [T], and where: [T, 3], how far down and to the
+        right of the token's middle the thing's own lies, and the logarithm of its side, in tokens. The tokens' length does not
+        matter."""
         x_TD = F.rms_norm(tokens_TD, tokens_TD.shape[-1:]).to(self.name_head.weight.dtype)
-        return x_TD, self.shown_head(x_TD).squeeze(-1)
+        return x_TD, self.shown_head(x_TD).squeeze(-1), self.box_head(x_TD)
 
     def named(self, x_TD: Tensor, tokens_N: Tensor, of_N: Tensor, count: int) -> Tensor:
         """[count, things]: names of the means of tokens; the n-th of `tokens_N` belongs to the `of_N[n]`-th mean."""
@@ -61,8 +69,9 @@ class Things(nn.Module):
             sizes: Of each picture: frames, rows and columns of its tokens.
             steps: Places within a token. The n-th word stands in the thing's n-th token, or behind others in its last one.
         """
-        x_TD, shown_T = self.logits(tokens_TD)
-        seen = list(groups((shown_T > 0).cpu().numpy(), sizes))
+        x_TD, shown_T, boxes_T3 = self.logits(tokens_TD)
+        said_T4 = torch.cat([shown_T[:, None], boxes_T3], dim=1).float().cpu().numpy()  # one wait for a GPU
+        seen = list(groups(said_T4[:, 0] > 0, said_T4[:, 1:], sizes))
         if not seen:
             return np.empty((0, 2), np.int64), np.empty(0, np.int64)
         of = torch.arange(len(seen)).repeat_interleave(torch.tensor([len(tokens) for tokens in seen])).to(x_TD.device)
@@ -76,25 +85,28 @@ class Things(nn.Module):
         return np.array(found, np.int64).reshape(-1, 2), np.concatenate(seen)
 
 
-def groups(shown: np.ndarray, sizes: Sequence[tuple[int, int, int]]) -> Iterator[np.ndarray]:
-    """The tokens of each thing, ascending: those shown side by side or one below the other, in the order of their first."""
+def groups(shown: np.ndarray, boxes: np.ndarray, sizes: Sequence[tuple[int, int, int]]) -> Iterator[np.ndarray]:
+    """The tokens of each thing, ascending: those that mean about the same place, in the order of their first.
+
+    Args:
+        shown: bool [T], whether a token shows a thing.
+        boxes: float [T, 3], where it lies (`Things.logits`).
+        sizes: Of each picture: frames, rows and columns of its tokens.
+    """
     begin = 0
     for frames, rows, columns in sizes:
         for _ in range(frames):
-            left = {int(token) for token in np.flatnonzero(shown[begin : begin + rows * columns])}
-            while left:
-                first = min(left)
-                edge, group = [first], {first}
-                left.remove(first)
-                while edge:
-                    token = edge.pop()
-                    beside = [token - columns, token + columns]
-                    beside += [token - 1] * (token % columns > 0) + [token + 1] * ((token + 1) % columns > 0)
-                    new = left.intersection(beside)
-                    left -= new
-                    group |= new
-                    edge += new
-                yield begin + np.array(sorted(group), np.int64)
+            tokens = begin + np.flatnonzero(shown[begin : begin + rows * columns])
+            meant = boxes[tokens, :2] + np.stack(np.divmod(tokens - begin, columns), axis=1)
+            reach = APART * np.exp(boxes[tokens, 2].clip(max=math.log(rows + columns)))
+            near = np.linalg.norm(meant[:, None] - meant, axis=-1) < np.minimum(reach[:, None], reach)
+            np.fill_diagonal(near, True)
+            found = []
+            while near.any():  # the place that most tokens mean comes first
+                mine = near[near.sum(1).argmax()].copy()
+                found.append(tokens[mine])
+                near[mine] = near[:, mine] = False
+            yield from sorted(found, key=lambda own: own[0])
             begin += rows * columns
 
 

@@ -64,20 +64,25 @@ class NamedTensors:
     rows: Tensor
     of: Tensor
     things: Tensor
+    boxes: Tensor
 
 
-def things_loss(things: Things, tokens_PD: Tensor, where: NamedTensors) -> tuple[Tensor, Tensor]:
-    """How badly things are named and found: two mean cross-entropies, float32.
+def things_loss(things: Things, tokens_PD: Tensor, where: NamedTensors) -> tuple[Tensor, Tensor, Tensor]:
+    """How badly things are named, found and placed: two mean cross-entropies, and how far off their boxes are, float32.
 
-    A thing is named by the mean of the tokens that show it; all other tokens of the pictures show none. (Spelling the names
+    A thing is named by the mean of the tokens that show it; all other tokens of the pictures show none. How far off a box is
+    counts in its own sides, for things lie farther from each other the larger they are. (Spelling the names
     where the things are taught nothing in fifty million tokens: a thing's tokens have no order in which a name's pieces would
     stand in them; `docs/lab.md`.)
     """
-    x_PD, shown_P = things.logits(tokens_PD)
+    x_PD, shown_P, boxes_P3 = things.logits(tokens_PD)
     names_MC = things.named(x_PD, where.rows, where.of, len(where.things))
     wanted_P = torch.zeros_like(shown_P, dtype=torch.float32).index_fill(0, where.rows, 1.0)
     found = F.binary_cross_entropy_with_logits(shown_P.float(), wanted_P)
-    return F.cross_entropy(names_MC.float(), where.things), found
+    off_N3 = boxes_P3.index_select(0, where.rows).float() - where.boxes
+    sides_N = where.boxes[:, 2].exp()
+    placed = (off_N3[:, :2].abs().sum(1) / sides_N + off_N3[:, 2].abs()).mean()
+    return F.cross_entropy(names_MC.float(), where.things), found, placed
 
 
 @dataclass(frozen=True, eq=False)

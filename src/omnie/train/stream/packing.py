@@ -42,10 +42,18 @@ class Spelled:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A thing in a sample's only picture: its number, and int64 [N] those of the picture's tokens that show it."""
+    """A thing in a sample's only picture.
+
+    Attributes:
+        thing: Its number.
+        tokens: int64 [N], those of the picture's tokens that show it.
+        boxes: float32 [N, 3], where it is, seen from each of them: how far down and to the right of the token's middle its own
+            lies, and the logarithm of its side; in tokens.
+    """
 
     thing: int
     tokens: np.ndarray
+    boxes: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +104,12 @@ class Alignment:
 @dataclass(frozen=True, eq=False)
 class Named:
     """The things of a batch's pictures: token `rows[n]` of the encoder's output shows the thing `of[n]`, whose number is
-    `things[of[n]]`."""
+    `things[of[n]]`, and which lies at `boxes[n]` from there (`Drawn`)."""
 
     rows: np.ndarray
     of: np.ndarray
     things: np.ndarray
+    boxes: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,11 +257,12 @@ def _alignments(flat: Sequence[Sample]) -> dict[str, Alignment]:
 
 def _named(flat: Sequence[Sample]) -> Named | None:
     begins = _begins_seen(flat, "image_grid_thw", image_tokens)
-    found = [(begin + drawn.tokens, drawn.thing) for begin, sample in zip(begins, flat, strict=True) for drawn in sample.drawn]
+    found = [(begin + drawn.tokens, drawn) for begin, sample in zip(begins, flat, strict=True) for drawn in sample.drawn]
     if not found:
         return None
     of = np.repeat(np.arange(len(found)), [len(tokens) for tokens, _ in found])
-    return Named(_joined([tokens for tokens, _ in found]), of, np.array([thing for _, thing in found], np.int64))
+    things = np.array([drawn.thing for _, drawn in found], np.int64)
+    return Named(_joined([tokens for tokens, _ in found]), of, things, np.concatenate([drawn.boxes for _, drawn in found]))
 
 
 def _begins_seen(flat: Sequence[Sample], grids: str, count: Callable[[Sequence[int]], int]) -> list[int]:

@@ -24,8 +24,8 @@ from omnie.train.stream.packing import IGNORE, Drawn, Sample, Spelled, shrink
 
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
-REPEATS = 4
-"""Times that what is only spelled comes: encoders learn faster than voices speak and pictures are painted."""
+LANES = 4
+"""Random streams of an index begin here."""
 STRIDE = 840
 """A multiple of most numbers of workers: what comes again comes to the worker that remembers it."""
 WINDOW = 4096
@@ -54,6 +54,7 @@ class Stream:
         seed: Of the order of skills and of the examples.
         encoders: Share of training, at its beginning, in which only media with a transcript are drawn, without a question.
         spelling: Share of such examples afterwards.
+        repeats: Times that each of them comes.
         made: Samples of that time, which come again.
     """
 
@@ -64,11 +65,12 @@ class Stream:
     seed: int = 0
     encoders: float = 0.0
     spelling: float = 0.0
+    repeats: int = 4
     made: dict[tuple[str, int], Sample] = field(default_factory=dict, repr=False)
 
     def pick(self, index: int, progress: float) -> tuple[str, int]:
         """The skill of the stream's `index`-th sample, by the weights at `progress`."""
-        aside = np.random.default_rng([self.seed, index, REPEATS + 1]).random() < self.spelling
+        aside = np.random.default_rng([self.seed, index, LANES + 1]).random() < self.spelling
         if aside or progress < self.encoders:
             return self._pick_spelling(index)
         return self._draw(list(self.weights), progress, np.random.default_rng([self.seed, index]).random()), index
@@ -78,11 +80,13 @@ class Stream:
         return names[int(np.searchsorted(ends, where * ends[-1], side="right").clip(max=len(names) - 1))]
 
     def _pick_spelling(self, index: int) -> tuple[str, int]:
-        """The sample of a number that is drawn about `REPEATS` times, far apart, by indices that are alike in `STRIDE`."""
-        number = index // REPEATS + int(np.random.default_rng([self.seed, index, REPEATS]).integers(WINDOW))
-        number += (index - number) % STRIDE
+        """The sample of a number that is drawn about `repeats` times, far apart, by indices that are alike in `STRIDE`."""
+        number = index
+        if self.repeats > 1:
+            number = index // self.repeats + int(np.random.default_rng([self.seed, index, LANES]).integers(WINDOW))
+            number += (index - number) % STRIDE
         names = [name for name in skills.TRANSCRIBED if name in self.weights]
-        return SPELLING + self._draw(names, 0.0, np.random.default_rng([self.seed, number, REPEATS + 2]).random()), number
+        return SPELLING + self._draw(names, 0.0, np.random.default_rng([self.seed, number, LANES + 2]).random()), number
 
     def make(self, key: tuple[str, int]) -> Sample:
         """The encoded example of a key."""
@@ -96,7 +100,8 @@ class Stream:
         sample = Sample(skill, shrink(tensors), spelled, drawn, key)
         if skill.startswith(SPELLING):
             sample.tensors["labels"].fill(IGNORE)  # or a medium without a question would be answered by silence
-            self.made[key] = sample
+            if self.repeats > 1:
+                self.made[key] = sample
             if len(self.made) > WINDOW:
                 del self.made[next(iter(self.made))]
         return sample
@@ -132,12 +137,14 @@ def read_mix(path: Path | None, known: Mapping[str, float]) -> Mix:
     return {name: value if isinstance(value, int | float) else tuple(map(tuple, value)) for name, value in table.items()}
 
 
-def default_source(processor: Path | None, mix: Path | None, seed: int, encoders: float = 0.0, spelling: float = 0.0) -> Stream:
+def default_source(
+    processor: Path | None, mix: Path | None, seed: int, encoders: float = 0.0, spelling: float = 0.0, repeats: int = 4
+) -> Stream:
     """The stream of `omnie.data` through the encoder of a processor folder (None: the built-in model's)."""
     weights = skills.weights()
     example = partial(skills.example, split="train", seed=seed)
     make = lambda skill, index: example(skill, index=index)  # noqa: E731
-    return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, encoders, spelling)
+    return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, encoders, spelling, repeats)
 
 
 class Encoding:
@@ -186,7 +193,8 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
 
 
 def drawn(example: Example, tensors: Mapping[str, np.ndarray]) -> tuple[Drawn, ...]:
-    """Which tokens of an example's picture show which thing: those whose middle lies in its box, or the one of the box's."""
+    """Which tokens of an example's picture show which thing: those whose middle lies in its box, or the one of the box's; and
+    where, seen from them, the thing's own middle lies."""
     things = [seen for seen in example.written if seen.thing is not None]
     if not things or "image_grid_thw" not in tensors:
         return ()
@@ -197,7 +205,12 @@ def drawn(example: Example, tensors: Mapping[str, np.ndarray]) -> tuple[Drawn, .
     for thing in things:
         left, top, right, bottom = thing.box
         down, across = _covered(top, bottom, rows / height, rows), _covered(left, right, columns / width, columns)
-        found.append(Drawn(thing.thing or 0, places[down, across].flatten()))
+        tokens = places[down, across].flatten()
+        middle = (top + bottom) / 2 * rows / height, (left + right) / 2 * columns / width
+        side = math.sqrt((bottom - top) * rows / height * (right - left) * columns / width)
+        ways = np.array(middle) - np.stack(np.divmod(tokens, columns), axis=1) - 0.5
+        boxes = np.concatenate([ways, np.full((len(tokens), 1), math.log(side))], axis=1)
+        found.append(Drawn(thing.thing or 0, tokens, boxes.astype(np.float32)))
     return tuple(found)
 
 
