@@ -181,12 +181,27 @@ def training() -> str:
         ["tokens", f"{found['tokens'] / 1e6:.1f} million (text, picture and sound tokens together)"],
         ["speed", f"{found['tokens'] / found['seconds']:,.0f} tokens a second"],
         ["training loss at the end", f"{found['loss']:.2f} a token of the answers"],
+        ["energy, estimated", energy(found)],
     ]
     several = (
         "\nSeveral runs: each began with the weights of the one before, as far as they fitted. What is shipped is a mean of "
         "late weights of the last ones (`tools/average.py`, `docs/lab.md`).\n"
     )
     return table(["", ""], rows) + (several if len(found["settings"]) > 1 else "")
+
+
+WATTS = {"core": 12, "GPU": 700}
+"""A server's core at full load (350 W for 60 of them, and as much again for memory, fans and the power supply), and an H200's
+board power, of which the small kernels of nano use less."""
+
+
+def energy(found: dict[str, Any]) -> str:
+    """What training took, from its time on two cores and on a GPU; nothing here measures power."""
+    on_gpu = sum(run["seconds"] for run in (read("train_nano_gpu") or {"runs": []})["runs"])
+    hours = {"core": 2 * (found["seconds"] - on_gpu) / 3600, "GPU": on_gpu / 3600}
+    used = sum(WATTS[name] * hours[name] for name in WATTS) / 1000
+    shares = f"{hours['core']:.0f} core hours at {WATTS['core']} W, {60 * on_gpu / 3600:.0f} GPU minutes at {WATTS['GPU']} W"
+    return f"{used:.1f} kWh: {shares} (rated, not measured)"
 
 
 def command() -> str:
