@@ -48,7 +48,7 @@ def test_deltas_come_as_tokens_do(runtime):
 def test_usage_counts_each_modality(runtime):
     message = user(picture(), sound(), "What?")
     usage = runtime.answer([message], FEW).usage
-    assert usage.media == {"image": 15, "audio": 13}
+    assert usage.media == {"image": 24, "audio": 13}
     assert usage.prompt == len(runtime.processor.encode([message])["input_ids"])
     assert usage.completion == 12
 
