@@ -9,6 +9,7 @@ import pytest
 
 from omnie.data import pages, skills, text_find, text_form, text_qa
 from omnie.data.example import SPLITS, generator_for
+from omnie.data.pages import compose
 from omnie.data.scoring import score
 from omnie.data.text_logic import TRENDS
 from omnie.data.writing import grammar as g
@@ -416,3 +417,16 @@ def test_names_belong_to_one_split():
 def test_every_answer_scores_full_marks(skill):
     for example in examples(skill, "heldout", 20):
         assert score(example, example.answer) == 1
+
+
+@pytest.mark.parametrize("language", vocabulary.LANGUAGES)
+def test_parts_of_pages_are_whole_and_not_those_of_another_split(language):
+    known = compose.parts(language)
+    assert set(known) == {*pages.FIELDS, compose.TITLE}
+    own, *others = ("\n".join(form.text for form in forms("pages/pages.txt", "page")[language, split]) for split in SPLITS)
+    for name, (kind, labels, sentences) in known.items():
+        assert len(set(labels)) == len(labels) > 3
+        if name != compose.TITLE:
+            assert kind in values.KINDS and len(sentences) > 3 and all(said.count("{}") == 1 for said in sentences)
+            told = [said.replace("{}", f"{{{name}={kind}}}") for said in sentences]
+            assert not [said for said in told for other in others if said in other and said not in own]  # all letters greet

@@ -52,7 +52,7 @@ def test_pictures_are_apart():
 
 
 def made() -> Things:
-    """Of two channels: the first says whether a thing is shown, the second which of two; and its sign, which side of it."""
+    """Of two channels: the first says whether a thing is shown, the second which of two, and how far away."""
     things = Things(2, 2)
     with torch.no_grad():
         things.shown_head.weight.copy_(torch.tensor([[1.0, 0.0]]))

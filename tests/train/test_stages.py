@@ -128,6 +128,12 @@ def test_things_have_their_names_in_both_languages(tmp_path) -> None:
     assert said[0].split()[-1] == next(iter(things())) and len(set(said)) == len(things())
 
 
+def test_a_model_that_names_other_things_is_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("omnie.train.model.things", lambda: {"dog": things()["dog"]})
+    with pytest.raises(CheckpointError, match="the model names other things: 304 .allowed: 1"):
+        Trainer(config(tmp_path, steps=1))
+
+
 def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_path, monkeypatch) -> None:
     shortened = []
     monkeypatch.setattr(trainer_module, "shorten", lambda model: shortened.append(model) or [])

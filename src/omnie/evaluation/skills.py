@@ -79,20 +79,16 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     model, encoder = checkpoint.load(reference)
     judged, seconds = ask(model, encoder, plan, config, progress)
     worst = {name: rows for name, done in judged.items() if config.split != "heldout" and (rows := hardest(done))}
-    return (
-        {
-            "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
-            "detail": {name: summary(done) for name, done in judged.items()},
-            "split": config.split,
-            "shuffled": config.shuffle,
-            "seconds_per_case": {
-                group: round(sum(seconds[name] for name in names) / sum(names.values()), 4) for group, names in plan.items()
-            },
-            "seconds": round(time.perf_counter() - started, 1),
-        }
-        | ({"hardest": worst} if worst else {})
-        | origin
-    )
+    spent = {group: sum(seconds[name] for name in names) / sum(names.values()) for group, names in plan.items()}
+    result = {
+        "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
+        "detail": {name: summary(done) for name, done in judged.items()},
+        "split": config.split,
+        "shuffled": config.shuffle,
+        "seconds_per_case": {group: round(each, 4) for group, each in spent.items()},
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    return result | ({"hardest": worst} if worst else {}) | origin
 
 
 def planned(config: SkillsConfig) -> dict[str, dict[str, int]]:

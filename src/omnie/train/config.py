@@ -35,10 +35,7 @@ class TrainConfig:
     encoders: Annotated[float, "Share of the run, at its beginning, in which only the encoders learn, by spelling."] = 0.0
     rest: Annotated[float, "Share of the run, after that, in which the encoders rest and the decoder learns to read."] = 0.0
     spelling: Annotated[float, "Share of the later examples that are spelled only: media without a question."] = 0.0
-    repeats: Annotated[
-        int,
-        "Times that each medium comes which is only spelled: data are made slowly, but what comes again is learned by heart.",
-    ] = 4
+    repeats: Annotated[int, "Times that each medium comes which is only spelled; fewer are more to make."] = 4
     teach: Annotated[
         float, "Share of the texts in media that the decoder is told, so that it need not rely on the encoders."
     ] = 0.0

@@ -64,7 +64,10 @@ def _tell_names(reading: Readings, texts: list[bytes]) -> None:
     """What tokens say, and what things are called in both languages."""
     reading.spelling[: len(texts)] = spelling.table(texts, COUNT)
     known = reading["image"].things if "image" in reading else None
-    if known is not None and len(known.names) == len(things()):
+    if known is not None:
+        if len(known.names) != len(things()):
+            hint = 'set "things" in the config\'s "reading" to the number of the table, data/pictures/objects.toml'
+            raise CheckpointError("the model names other things", value=len(known.names), allowed=str(len(things())), hint=hint)
         known.names[:] = names.table([f"{thing.german} {thing.name}" for thing in things().values()])
 
 
