@@ -75,6 +75,62 @@ def test_rows_and_wide_gaps_part_texts_in_pictures_and_not_in_sound(monkeypatch)
     assert len(read("_ab_", [(1, 1, 1), (1, 1, 1)], monkeypatch).words) == 2  # two recordings
 
 
+PARTED = Speller.of(table([*TEXTS, b"\n", b" |"], 1))
+BREAK, BAR = WORDS, WORDS + 1
+
+
+def parted(letters: str, sizes: list[tuple[int, int, int]], monkeypatch, flat: bool = True) -> tuple[list[str], list[int]]:
+    """What is read with a vocabulary that has a line break and a bar, and the tokens of its words."""
+    found = reading(flat=flat)
+    say(found, letters, monkeypatch)
+    words = found.read(torch.zeros(len(letters) // 2, 16), sizes, PARTED)
+    assert len(words.slots) == len(words.last) == len(words.words)
+    return [{BREAK: "\n", BAR: "|"}.get(int(word)) or TEXTS[word].decode() for word in words.words], words.tokens.tolist()
+
+
+def test_texts_of_a_picture_are_parted_by_breaks_and_bars_and_recordings_by_none(monkeypatch) -> None:
+    row = "c_" + "_" * GAP + "d___"
+    assert len(row) % 4 == 2
+    row += "__"
+    columns = len(row) // 2
+    assert parted(2 * row, [(1, 2, columns)], monkeypatch)[0] == ["c", "|", "d", "\n", "c", "|", "d"]
+    assert parted(2 * row, [(1, 2, columns)], monkeypatch)[1] == [0, 7, 7, columns, columns, columns + 7, columns + 7]
+    assert parted(2 * row, [(1, 2, columns)], monkeypatch, flat=False)[0] == ["c", "d", "c", "d"]
+
+
+def test_nothing_stands_before_the_first_text_of_a_frame(monkeypatch) -> None:
+    assert parted("c___d_____", [(1, 1, 5)], monkeypatch)[0] == ["c", "d"]  # one text
+    assert parted("c___d___", [(2, 1, 2)], monkeypatch)[0] == ["c", "d"]  # two frames
+    assert parted("c___d___", [(1, 1, 2), (1, 1, 2)], monkeypatch)[0] == ["c", "d"]  # two pictures
+
+
+def test_a_crowded_picture_does_without_bars_and_then_without_breaks(monkeypatch) -> None:
+    def marks(left: str, right: str, rows: int) -> str:
+        row = left + "_" * (GAP + 1) + right
+        row += "_" * (len(row) % 2)
+        said = parted(row * rows, [(1, rows, len(row) // 2)], monkeypatch)[0]
+        assert [word for word in said if word not in "\n|"] == list(left + right) * rows
+        return "".join(word for word in said if word in "\n|")
+
+    assert marks("cdefgh", "cdefg", 1) == "|"  # 11 words in 12 tokens
+    assert marks("cdefgh", "cdefghi", 1) == ""  # 13 words in 13
+    assert marks("cdefgh", "cdefgh", 2) == "\n"  # 24 words in 26: a break, but not two bars
+    assert marks("cdefg", "cdefg", 2) == "|\n|"  # 20 words in 24
+    assert parted("cdefghi_" * 2, [(1, 2, 4)], monkeypatch)[0] == list("cdefghi" * 2)  # 14 words in 8
+
+
+def test_a_vocabulary_without_marks_parts_nothing(monkeypatch) -> None:
+    assert [TEXTS[word] for word in read("c___d___", [(1, 2, 2)], monkeypatch, flat=True).words] == [b"c", b"d"]
+
+
+def test_told_texts_are_parted_too(monkeypatch) -> None:
+    found = reading(flat=True)
+    say(found, "________", monkeypatch)
+    words, first = torch.tensor([3, 4, 5]), torch.tensor([True, False, True])
+    told = Told(torch.ones(8, dtype=torch.bool), torch.tensor([0, 2, 4]), words, first)
+    assert found.read(torch.zeros(4, 16), [(1, 2, 2)], PARTED, told).words.tolist() == [3, 4, BREAK, 5]
+
+
 def test_bytes_that_make_no_token_are_passed_over(monkeypatch) -> None:
     assert [TEXTS[word] for word in read("a!b_", [(1, 1, 2)], monkeypatch).words] == [b"a", b"b"]
 
@@ -167,7 +223,12 @@ def test_long_sound_keeps_its_words_near_their_time(monkeypatch) -> None:
 
 
 def test_told_words_are_read_whatever_the_tokens_say(monkeypatch) -> None:
-    told = Told(torch.tensor([False, False, True, True, True, True, False, False]), torch.tensor([4]), torch.tensor([28]))
+    told = Told(
+        torch.tensor([False, False, True, True, True, True, False, False]),
+        torch.tensor([4]),
+        torch.tensor([28]),
+        torch.ones(1, dtype=torch.bool),
+    )
     found = read("cdefghi_", [(1, 1, 4)], monkeypatch, told=told)
     assert [TEXTS[word] for word in found.words] == [b"c", b"d", TEXTS[28], b"i"] and found.tokens.tolist() == [0, 0, 2, 3]
 
@@ -183,7 +244,7 @@ def test_a_fresh_decoder_copies_what_a_recording_says(crowded: bool) -> None:
     mel = 8 * 80
     tokens, steps = audio_tokens(mel), model.config.reading["audio"]
     at = torch.tensor([16 * (n // 2) + 2 * (n % 2) if crowded else 8 * n + 3 for n in range(40)])  # one word in two tokens
-    told = Told(torch.ones(tokens * steps, dtype=torch.bool), at, passage)
+    told = Told(torch.ones(tokens * steps, dtype=torch.bool), at, passage, torch.arange(40) == 0)
     ids = torch.cat([torch.zeros(tokens, dtype=torch.long), passage])[None]
     with torch.no_grad():
         logits = model(

@@ -69,7 +69,18 @@ def test_names_stand_in_the_tokens_of_their_thing():
     tokens = torch.tensor([[-1.0, 1], [1, 3], [1, 2], [1, -2], [-1, 0], [-1, 0]])
     found, shown = made().read(tokens, [(1, 2, 3)], 4, Speller.of(spelling(WORDS, 1)))
     assert shown.tolist() == [1, 2, 3]
-    assert found.tolist() == [[5, 4], [8, 8], [4, 12]]  # "ab" in token 1, " c" in token 2, "d" in token 3
+    assert found.tolist() == [[5, 4, 1], [8, 8, 0], [4, 12, 1]]  # "ab" in token 1, " c" in token 2, "d" in token 3
+
+
+def test_a_name_stands_in_one_row_of_a_high_thing():
+    """Row by row, names of neighbours would be read word by word in turn."""
+    things = made()
+    with torch.no_grad():
+        things.box_head.weight.zero_()
+        things.box_head.bias.copy_(torch.tensor([0.0, 0.0, 3.0]))  # all mean the same thing
+    tokens = torch.tensor([[1.0, 1], [-1, 0], [-1, 0], [1.0, 1], [1.0, 1], [-1, 0]])
+    found, shown = things.read(tokens, [(1, 2, 3)], 4, Speller.of(spelling(WORDS, 1)))
+    assert shown.tolist() == [0, 3, 4] and found[:, 1].tolist() == [12, 16]
 
 
 def test_a_long_name_in_a_small_thing_stays_in_it():
@@ -80,7 +91,7 @@ def test_a_long_name_in_a_small_thing_stays_in_it():
 
 
 def test_where_nothing_is_shown_nothing_is_named():
-    assert made().read(torch.tensor([[-1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))[0].shape == (0, 2)
+    assert made().read(torch.tensor([[-1.0, 1.0]]), [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))[0].shape == (0, 3)
 
 
 def test_names_that_are_too_long_are_refused():

@@ -163,12 +163,12 @@ def quoted(answer: str, prediction: str) -> float:
 
 
 def cell(answer: str, prediction: str) -> float:
-    """1 if the cell at the end of the prediction is the answer: what follows the last bar and the header's colon.
+    """1 if the cell at the end of the prediction is the answer: what follows the last bar and the header's mark.
 
-    A row may be read aloud up to the cell that is asked for: "Berlin | 2022: 12 | 2023: 45" answers 45, and so does 45 alone. A
-    number is judged as `number` does, other cells as `exact` does.
+    A row may be read aloud up to the cell that is asked for: "Berlin | 2022: 12 | 2023 = 45" answers 45, and so does 45 alone.
+    A number is judged as `number` does, other cells as `exact` does.
     """
-    last = prediction.rpartition("|")[2].rpartition(": ")[2]
+    last = prediction.rpartition("|")[2].rpartition(": ")[2].rpartition(" = ")[2]
     return (number if NUMBER.fullmatch(answer.strip()) else exact)(answer, last)
 
 

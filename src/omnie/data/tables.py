@@ -219,8 +219,9 @@ def _turns(rng: np.random.Generator, split: Split, table: Cells) -> Iterator[Tur
         if absent:
             yield Turn(question, UNKNOWN[language], template)
         else:
-            quote = CELLS.join(record(table.shown[0], table.shown[row])[: column + 1])
-            yield Turn(question, table.answers[row][column], template, "cell", quote)
+            cells = record(table.shown[0], table.shown[row])[: column + 1]
+            cells[-1] = cells[-1].replace(": ", " = ", 1)  # said at the column's name: this is the one
+            yield Turn(question, table.answers[row][column], template, "cell", CELLS.join(cells))
 
 
 def _absent(rng: np.random.Generator, table: Cells) -> str:

@@ -19,10 +19,11 @@ from omnie.model.experts import RouterTrace
 from omnie.model.int4 import targets
 from omnie.model.reading import Told, Words
 from omnie.ops.precision import fast_dtype
+from omnie.processor import Encoder
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.model import build, export, seed_of, shorten
 from omnie.train.objective.losses import cross_entropy, reading_loss, things_loss
-from omnie.train.objective.pointing import Pointers, sources, told_heads
+from omnie.train.objective.pointing import Pointers, breaks, told_heads, told_places
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
@@ -34,7 +35,7 @@ from omnie.train.record.log import RunLog
 from omnie.train.record.meter import Meter
 from omnie.train.stream.feed import Batches, Feed, Step
 from omnie.train.stream.loader import Loader, LoaderSettings, Source, resume
-from omnie.train.stream.source import default_source
+from omnie.train.stream.source import BUILT_IN, default_source
 from omnie.train.validate import validate
 
 PARTS = ("things", "found", "placed")
@@ -121,6 +122,7 @@ class Trainer:
             decay=config.weight_decay,
             clip=config.clip,
         )
+        self.breaks = breaks(Encoder.load(config.processor or BUILT_IN).tokenizer)
         self.team = Team(config.processes)
         coarse = targets(self.model) if config.coarse else ()
         self.optimizer = Optimizer(self.model.named_parameters(), rates, self.team, coarse)
@@ -224,9 +226,11 @@ class Trainer:
         loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))
         self.meter.skills(step.skills, by_skill)
         total = loss + router_loss(trace, self.routers)
-        for layer, pointing in pointers.losses(sources(step.inputs, step.labels, said)).items() if pointers else ():
-            self.meter.add(f"pointing/{layer}", pointing.detach())
-            total = total + self.config.pointing * pointing
+        if pointers:
+            places = told_places(step.inputs, step.labels, said, self.breaks)
+            for name, pointing in pointers.losses(places).items():
+                self.meter.add(f"pointing/{name}", pointing.detach())
+                total = total + self.config.pointing * pointing
         if self.config.prompt and len(step.prompt.positions):
             hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.prompt.positions)
             prompt = F.cross_entropy(F.linear(hidden_ND, self.model.lm_head.weight).float(), step.prompt.labels)

@@ -63,26 +63,30 @@ class Things(nn.Module):
     def read(
         self, tokens_TD: Tensor, sizes: Sequence[tuple[int, int, int]], steps: int, speller: Speller
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The words of all names and the step at which each stands, int64 [W, 2], and the tokens that show things, int64 [N].
+        """The words of all names, the step at which each stands, and whether it is a name's first, int64 [W, 3], and the tokens
+        that show things, int64 [N].
 
         Args:
             sizes: Of each picture: frames, rows and columns of its tokens.
-            steps: Places within a token. The n-th word stands in the thing's n-th token, or behind others in its last one.
+            steps: Places within a token. The n-th word stands in the n-th token of the thing's longest row, or behind others in
+                the last one.
         """
         x_TD, shown_T, boxes_T3 = self.logits(tokens_TD)
         said_T4 = torch.cat([shown_T[:, None], boxes_T3], dim=1).float().cpu().numpy()  # one wait for a GPU
         seen = list(groups(said_T4[:, 0] > 0, said_T4[:, 1:], sizes))
         if not seen:
-            return np.empty((0, 2), np.int64), np.empty(0, np.int64)
+            return np.empty((0, 3), np.int64), np.empty(0, np.int64)
         of = torch.arange(len(seen)).repeat_interleave(torch.tensor([len(tokens) for tokens in seen])).to(x_TD.device)
         things = self.named(x_TD, torch.from_numpy(np.concatenate(seen)).to(x_TD.device), of, len(seen)).argmax(-1).cpu()
         rows = self.names[things.to(self.names.device)].float().cpu().numpy().astype(np.uint8)
         found = []
-        for tokens, row in zip(seen, rows, strict=True):
+        for group, row in zip(seen, rows, strict=True):
+            runs = np.split(group, np.flatnonzero(np.diff(group) != 1) + 1)
+            tokens = max(runs, key=len)  # in one row of them, or names of neighbours would be read word by word in turn
             last = len(tokens) - 1
             for n, (word, _) in enumerate(speller.words(row[1 : 1 + row[0]].tobytes())):
-                found.append((word, int(tokens[min(n, last)]) * steps + min(max(n - last, 0), steps - 1)))
-        return np.array(found, np.int64).reshape(-1, 2), np.concatenate(seen)
+                found.append((word, int(tokens[min(n, last)]) * steps + min(max(n - last, 0), steps - 1), not n))
+        return np.array(found, np.int64).reshape(-1, 3), np.concatenate(seen)
 
 
 def groups(shown: np.ndarray, boxes: np.ndarray, sizes: Sequence[tuple[int, int, int]]) -> Iterator[np.ndarray]:

@@ -11,7 +11,9 @@ Between two words lie tokens in which nothing new is read, so "the token before"
 brings along the two before it, which is what attention needs to find a place again (`train/circuits.py`).
 
 A picture's tokens also get their place within the picture: rotary positions say how far two tokens are apart, not that a title
-stands at the top or how high a bar reaches.
+stands at the top or how high a bar reaches. What stands in it is read as a page is set: a line break before a text in another
+row, a bar before a further text of the same row, so that the lines of a letter, the cells of a table and things side by side
+are told apart as in a text (decision 27).
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ MEMORY = 64
 """Width in which the words before are carried along."""
 REACH = 128
 """Steps after which a word is forgotten if nothing else was read: 16 picture tokens or 2.5 s of sound."""
+BREAK, BAR = b"\n", b" |"
+"""What is read between the texts of a picture: in another row, and in the same one."""
 GAP = 12
 """Steps without a letter after which, in a picture, another text begins: one and a half tokens."""
 WAVES = 4
@@ -66,11 +70,13 @@ class Told:
         steps: bool [S], at which nothing but `words` is read.
         at: int64 [W], the steps of the words.
         words: int64 [W].
+        first: bool [W], whether a text begins with it.
     """
 
     steps: Tensor
     at: Tensor
     words: Tensor
+    first: Tensor
 
 
 class Words(NamedTuple):
@@ -175,18 +181,20 @@ class Reading(nn.Module):
         told: Told | None = None,
         seen: np.ndarray | None = None,
     ) -> Words:
-        """Which words are read where; `seen`: words [W, 2] and their steps that are not spelled in letters."""
+        """Which words are read where; `seen`: words that are not spelled in letters, as `Things.read` gives them."""
         likeliest = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
         letters_S = torch.cat(likeliest).cpu().numpy() if likeliest else np.empty(0, np.int64)
         letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
         parts = [self._words(letters_S, sizes, speller)]
         if told is not None:
-            parts.append(torch.stack([told.words, told.at], dim=1).cpu().numpy())
+            parts.append(torch.stack([told.words, told.at, told.first], dim=1).cpu().numpy())
         if seen is not None:
             parts.append(seen)
         found = np.concatenate(parts)
         found = found[found[:, 1].argsort(kind="stable")]
-        words_W, steps_W = found.T
+        words_W, steps_W, first_W = found.T
+        if self.place is not None:
+            words_W, steps_W = self._parted(words_W, steps_W, first_W.astype(bool), sizes, speller)
         counts = np.array([math.prod(size) for size in sizes], np.int64)
         items_W = np.searchsorted(counts.cumsum() * self.steps, steps_W, side="right")
         last_W = _before(items_W, steps_W)
@@ -195,7 +203,7 @@ class Reading(nn.Module):
         return Words(np.ascontiguousarray(words_W), steps_W // self.steps, slots_W, last_W, last_but_one_W)
 
     def _words(self, letters_S: np.ndarray, sizes: Sequence[Size], speller: Speller) -> np.ndarray:
-        """int64 [W, 2]: the words that the likeliest letters make, and the step at which each begins."""
+        """int64 [W, 3]: the words that the likeliest letters make, the step at which each begins, and whether a text does."""
         lines = self._lines(sizes)
         line_S = np.repeat(np.arange(len(lines)), np.array(lines, np.int64) * self.steps)
         ahead = np.ones(len(letters_S), bool)  # of equal letters side by side the first one counts
@@ -206,12 +214,35 @@ class Reading(nn.Module):
         if self.place is not None:
             apart |= np.diff(steps_L) > GAP
         ends = [*(np.flatnonzero(apart) + 1).tolist(), len(letters)]
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, bool]] = []
         begin = 0
         for end in ends:
-            found += [(word, steps_L[begin + place]) for word, place in speller.words(letters[begin:end])]
+            words = speller.words(letters[begin:end])
+            found += [(word, steps_L[begin + place], not n) for n, (word, place) in enumerate(words)]
             begin = end
-        return np.array(found, np.int64).reshape(-1, 2)
+        return np.array(found, np.int64).reshape(-1, 3)
+
+    def _parted(
+        self, words_W: np.ndarray, steps_W: np.ndarray, first_W: np.ndarray, sizes: Sequence[Size], speller: Speller
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Words and steps with a break or a bar at each text's beginning. A frame with more words than tokens for them does
+        without bars, then without breaks."""
+        marks = [speller.words(mark) for mark in (BREAK, BAR)]
+        if not len(words_W) or any(len(mark) != 1 for mark in marks):  # a vocabulary that does not have them
+            return words_W, steps_W
+        length_N = np.array(self._spans(sizes), np.int64)
+        frame_W = np.searchsorted(length_N.cumsum(), steps_W // self.steps, side="right")
+        row_W = np.searchsorted(np.cumsum(self._lines(sizes)), steps_W // self.steps, side="right")
+        between_W = first_W & (np.diff(frame_W, prepend=-1) == 0)
+        room_N = length_N - np.bincount(frame_W, minlength=len(length_N))
+        chosen_W = np.zeros(len(words_W), bool)
+        for mine_W in (between_W & (np.diff(row_W, prepend=-1) != 0), between_W & (np.diff(row_W, prepend=-1) == 0)):
+            count_N = np.bincount(frame_W[mine_W], minlength=len(length_N))
+            room_N = room_N - count_N
+            chosen_W |= mine_W & (room_N >= 0)[frame_W]
+        at = np.flatnonzero(chosen_W)
+        mark_W = np.where(np.diff(row_W, prepend=-1) != 0, marks[0][0][0], marks[1][0][0])
+        return np.insert(words_W, at, mark_W[at]), np.insert(steps_W, at, steps_W[at])
 
     def _lines(self, sizes: Sequence[Size]) -> list[int]:
         """Tokens of each stretch in which letters follow each other: a row of a picture, or a whole recording."""

@@ -1,12 +1,16 @@
-"""What attention is told: where the words of an answer stand in the prompt.
+"""What attention is told: where the words of an answer stand in the prompt, and which of them the question asks for.
 
 An answer that quotes says words that stand somewhere before it. That a head should look there, the answer's own loss tells only
 through everything that the head writes; so some heads are told directly (Liu et al. 2016, "Neural machine translation with
 supervised attention"). Words in media count as they are read.
+
+Who reads a row aloud up to the cell that was asked for has to know which column that is, and the answer's loss shows it in one
+token of thirty. So one head of another layer is told to look from a word of the answer to the same word of the question, and to
+the beginning where the question does not have it (decision 27).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,18 +21,26 @@ from omnie.errors import OptionError
 from omnie.model.config import Architecture
 from omnie.model.reading import Words
 from omnie.ops.attention.segments import SegmentAttention
+from omnie.processor.tokenizer import Tokenizer
+from omnie.processor.tokens import COUNT
 from omnie.train.stream.packing import IGNORE
 
 COPIES = 1
 """The layer that copies from the start (`train/circuits.py`)."""
+ASKS = 2
+"""The layer that looks for the answer's words in the question; those behind it need what it finds."""
 SHORTEST = 2
 """Words that a quotation must have, or it would stand in too many places by chance."""
 
-Heads = Mapping[int, Sequence[int]]
+MARKS = 3
+"""How far back an answer's question ends: the user's turn ends and the assistant's begins in between."""
+
+Heads = Mapping[str, Mapping[int, Sequence[int]]]
 
 
 def told_heads(config: Architecture) -> Heads:
-    """Layer -> the heads that are told: of each that shares keys with others the first, in the layers that copy.
+    """What is told (a field of `Places`) -> layer -> the heads that are: of each that shares keys with others the first, in the
+    layers that copy; one in the layer that asks, where there is such a layer between them.
 
     Raises:
         OptionError: the model has a sliding window, outside of which an answer's words may stand.
@@ -38,7 +50,27 @@ def told_heads(config: Architecture) -> Heads:
         raise OptionError("heads cannot be told to look out of a sliding window", value=config.sliding_window, hint=hint)
     trail = () if config.trail_layer is None else (config.trail_layer, config.trail_layer + 1)
     heads = range(0, config.num_attention_heads, config.num_attention_heads // config.num_key_value_heads)
-    return {layer: heads for layer in {min(COPIES, config.num_hidden_layers - 1), *trail}}
+    copying = {layer: heads for layer in {min(COPIES, config.num_hidden_layers - 1), *trail}}
+    asking = {ASKS: heads[:1]} if config.num_hidden_layers > ASKS and ASKS not in copying else {}
+    return {"sources": copying, "asked": asking, "unasked": asking}
+
+
+def breaks(tokenizer: Tokenizer) -> frozenset[int]:
+    """Tokens that a question does not reach across: special ones, and line breaks."""
+    return frozenset(range(COUNT)) | {token for token, text in enumerate(tokenizer.texts) if b"\n" in text}
+
+
+class Places(NamedTuple):
+    """Where heads should look from each token: places in its row, int64 [B, T], or `IGNORE`.
+
+    Attributes:
+        sources: From the token before an answer's word: where the word stands (`quoted`).
+        asked: From an answer's word: the same word of the question; `unasked`: the beginning, where there is none (`asked`).
+    """
+
+    sources: Tensor
+    asked: Tensor
+    unasked: Tensor
 
 
 class Pointers:
@@ -46,7 +78,7 @@ class Pointers:
 
     Args:
         segments_BT: The sequence of each token, 0 for padding; attention stays inside.
-        heads: Layer -> heads.
+        heads: `told_heads`.
     """
 
     def __init__(self, segments_BT: Tensor, heads: Heads):
@@ -55,49 +87,52 @@ class Pointers:
         self.seen: dict[int, tuple[Tensor, Tensor, float]] = {}
 
     def __call__(self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any) -> Any:
-        if module.layer_idx in self.heads:
+        if any(module.layer_idx in layers for layers in self.heads.values()):
             self.seen[module.layer_idx] = query, key, kwargs["scaling"]
         return self.attend(module, query, key, value, None, **kwargs)
 
-    def losses(self, sources_BT: Tensor) -> dict[int, Tensor]:
-        """Layer -> mean cross-entropy of its heads' attention with the places in `sources_BT` (`sources`); 0 without any."""
-        found = {layer: [query.new_zeros(0, dtype=torch.float32)] for layer, (query, _, _) in self.seen.items()}
-        for row, (sources, segments) in enumerate(zip(sources_BT, self.segments, strict=True)):
-            at = (sources != IGNORE).nonzero().flatten()
-            hidden = (segments[at, None] != segments) | (at[:, None] < torch.arange(len(segments), device=at.device))
-            for layer, (query, key, scaling) in self.seen.items():
-                shared = query.shape[1] // key.shape[1]
-                for head in self.heads[layer]:
-                    scores = (query[row, head, at] @ key[row, head // shared].T).float() * scaling
-                    loss = F.cross_entropy(scores.masked_fill(hidden, -torch.inf), sources[at], reduction="none")
-                    found[layer].append(loss)
-        return {layer: torch.cat(losses).sum() / max(1, sum(map(len, losses))) for layer, losses in found.items()}
+    def losses(self, places: Places) -> dict[str, Tensor]:
+        """What is told and in which layer ("sources/1") -> mean cross-entropy of its heads' attention with the places; 0 where
+        there are none."""
+        found = {}
+        for name, layers in self.heads.items():
+            for layer, heads in layers.items():
+                query, key, scaling = self.seen[layer]
+                losses = [query.new_zeros(0, dtype=torch.float32)]
+                for row, (sought, segments) in enumerate(zip(getattr(places, name), self.segments, strict=True)):
+                    at = (sought != IGNORE).nonzero().flatten()
+                    hidden = (segments[at, None] != segments) | (at[:, None] < torch.arange(len(segments), device=at.device))
+                    for head in heads:
+                        keys = key[row, head * key.shape[1] // query.shape[1]]
+                        scores = (query[row, head, at] @ keys.T).float() * scaling
+                        losses.append(F.cross_entropy(scores.masked_fill(hidden, -torch.inf), sought[at], reduction="none"))
+                found[f"{name}/{layer}"] = torch.cat(losses).sum() / max(1, sum(map(len, losses)))
+        return found
 
 
-def sources(inputs: Mapping[str, Tensor], labels_BT: Tensor, said: Mapping[int, Words]) -> Tensor:
-    """Where the words of a batch's answers stand before them.
+def told_places(inputs: Mapping[str, Tensor], labels_BT: Tensor, said: Mapping[int, Words], ends: frozenset[int]) -> Places:
+    """Where the words of a batch's answers stand before them, on the device of the ids.
 
     Args:
         inputs: Of the model: packed rows.
         labels_BT: Their labels.
         said: What is read in their media, by modality.
-
-    Returns:
-        int64 [B, T] on the device of the ids: for each token before an answer's word the place in its row where the word
-        stands (`quoted`), or `IGNORE`.
+        ends: `breaks`.
     """
     ids, types, segments = (inputs[name].cpu().numpy() for name in ("input_ids", "mm_token_type_ids", "segment_ids"))
     words, labels = ids.copy(), labels_BT.cpu().numpy()
+    apart = (types != 0) | np.isin(ids, list(ends))
     for modality, read in said.items():
         words.ravel()[np.flatnonzero(types.ravel() == modality)[read.slots]] = read.words
-    found = np.full(ids.shape, IGNORE, np.int64)
+    found = np.full((len(Places._fields), *ids.shape), IGNORE, np.int64)
     for row, segment in enumerate(segments):
         edges = np.flatnonzero(np.diff(segment, prepend=-1, append=-1))
         for begin, end in zip(edges, edges[1:], strict=False):
             if segment[begin]:
-                places = quoted(words[row, begin:end], labels[row, begin:end])
-                found[row, begin:end] = np.where(places == IGNORE, IGNORE, places + begin)
-    return torch.from_numpy(found).to(inputs["input_ids"].device)
+                mine = words[row, begin:end], labels[row, begin:end]
+                places = np.stack([quoted(*mine), *asked(*mine, apart[row, begin:end])])
+                found[:, row, begin:end] = np.where(places == IGNORE, IGNORE, places + begin)
+    return Places(*torch.from_numpy(found).to(inputs["input_ids"].device))
 
 
 def quoted(words_T: np.ndarray, labels_T: np.ndarray) -> np.ndarray:
@@ -112,18 +147,52 @@ def quoted(words_T: np.ndarray, labels_T: np.ndarray) -> np.ndarray:
     """
     found = np.full(len(words_T), IGNORE, np.int64)
     said = labels_T != IGNORE
-    edges = np.flatnonzero(np.diff(said.astype(np.int8), prepend=0, append=0))
-    for begin, end in edges.reshape(-1, 2).tolist():
-        equal = words_T[begin:end, None] == np.where(said, -1, words_T)[:begin]
-        if not begin:
-            continue
-        length = np.zeros((end - begin + 1, begin + 1), np.int64)
-        for n in range(end - begin - 1, -1, -1):  # of the passage from here on
-            length[n, :-1] = np.where(equal[n], length[n + 1, 1:] + 1, 0)
-        length = length[:-1, :-1]
-        for n in range(1, end - begin):  # of the whole passage
-            length[n, 1:] = np.where(equal[n, 1:] & equal[n - 1, :-1], length[n - 1, :-1], length[n, 1:])
-        longest = length.max(1)
-        sure = (longest >= SHORTEST) & ((length == longest[:, None]).sum(1) == 1)
-        found[np.flatnonzero(sure) + begin - 1] = length.argmax(1)[sure]
+    for begin, end in _answers(said):
+        if begin:
+            length = _passages(words_T[begin:end, None] == np.where(said, -1, words_T)[:begin])
+            longest = length.max(1)
+            sure = (longest >= SHORTEST) & ((length == longest[:, None]).sum(1) == 1)
+            found[np.flatnonzero(sure) + begin - 1] = length.argmax(1)[sure]
     return found
+
+
+def asked(words_T: np.ndarray, labels_T: np.ndarray, apart_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which words of a conversation's answers stand in their questions: the last words of the user, up to a break.
+
+    Args:
+        words_T, labels_T: As in `quoted`.
+        apart_T: bool, tokens that no question has.
+
+    Returns:
+        int64 [T], twice: at each word of an answer its place in the longest passage of `SHORTEST` words or more that it shares
+        with the question; and the conversation's first place, if the question does not have the word at all. Else `IGNORE`.
+    """
+    found, missing = (np.full(len(words_T), IGNORE, np.int64) for _ in range(2))
+    for begin, end in _answers(labels_T != IGNORE):
+        ends = np.flatnonzero(~apart_T[:begin])
+        if not len(ends) or begin - ends[-1] > MARKS:  # a spoken question
+            continue
+        last = int(ends[-1]) + 1
+        first = int(np.flatnonzero(apart_T[:last])[-1]) + 1 if apart_T[:last].any() else 0
+        length = _passages(words_T[begin:end, None] == words_T[first:last])
+        longest, at = length.max(1), np.arange(begin, end)
+        found[at[longest >= SHORTEST]] = first + length.argmax(1)[longest >= SHORTEST]
+        missing[at[longest == 0]] = 0
+    return found, missing
+
+
+def _answers(said_T: np.ndarray) -> list[list[int]]:
+    """Begin and end of each answer."""
+    return np.flatnonzero(np.diff(said_T.astype(np.int8), prepend=0, append=0)).reshape(-1, 2).tolist()
+
+
+def _passages(equal: np.ndarray) -> np.ndarray:
+    """How long the passage is to which each pair of equal words belongs, int64, from bool [words of one text, of another]."""
+    words, others = equal.shape
+    length = np.zeros((words + 1, others + 1), np.int64)
+    for n in range(words - 1, -1, -1):  # of the passage from here on
+        length[n, :-1] = np.where(equal[n], length[n + 1, 1:] + 1, 0)
+    length = length[:-1, :-1]
+    for n in range(1, words):  # of the whole passage
+        length[n, 1:] = np.where(equal[n, 1:] & equal[n - 1, :-1], length[n - 1, :-1], length[n, 1:])
+    return length

@@ -32,4 +32,4 @@ def told(texts: AlignmentTensors, steps: int, share: float, tokens: int, rows: T
     of_N = torch.arange(len(cells_T), device=cells_T.device).repeat_interleave(cells_T)
     covered = torch.zeros(tokens, dtype=torch.bool, device=cells_T.device).index_fill(0, token_N[chosen_T[of_N]], True)
     kept = chosen_T[text_W]
-    return Told(covered.repeat_interleave(steps), at_W[kept], texts.words[kept])
+    return Told(covered.repeat_interleave(steps), at_W[kept], texts.words[kept], (order_W == 0)[kept])
