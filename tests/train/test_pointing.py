@@ -7,6 +7,7 @@ import torch
 from omnie.errors import OptionError
 from omnie.inputs import IMAGE
 from omnie.model.config import architecture
+from omnie.model.omni import Omni
 from omnie.model.reading import Words
 from omnie.processor import Encoder
 from omnie.processor.tokens import COUNT, ID
@@ -129,6 +130,24 @@ def test_the_first_of_the_heads_that_share_keys_is_told():
     heads = told_heads(architecture("nano"))
     assert {layer: list(told) for layer, told in heads["sources"].items()} == {1: [0, 2], 3: [0, 2], 4: [0, 2]}
     assert {layer: list(told) for layer, told in heads["asked"].items()} == {2: [0]} and heads["unasked"] == heads["asked"]
+
+
+def test_every_head_that_is_told_in_nano_learns_from_it():
+    torch.manual_seed(0)
+    model = Omni(architecture("nano"))
+    ids, labels = torch.randint(40, 1000, (1, 24)), torch.full((1, 24), X)
+    ids[0, 16:19] = torch.tensor([ID["<|end_of_sentence|>"], ID["<|assistant|>"], int(ids[0, 10])])
+    ids[0, 19:22] = ids[0, 11:14]
+    labels[0, 18:] = ids[0, 18:]
+    inputs = {"input_ids": ids, "mm_token_type_ids": torch.zeros_like(ids), "segment_ids": torch.ones_like(ids)}
+    pointers = Pointers(inputs["segment_ids"], told_heads(model.config))
+    model(ids, torch.arange(24)[None, :, None].expand(1, -1, 3), segment_ids=inputs["segment_ids"], attend=pointers)
+    losses = pointers.losses(told_places(inputs, labels, {}, frozenset({0, 1, 2, 3, 4, 5})))
+    assert set(losses) == {"sources/1", "sources/3", "sources/4", "asked/2", "unasked/2"}
+    for name, loss in losses.items():
+        layer = model.model.language_model.layers[int(name[-1])].self_attn
+        assert float(loss.detach()) > 0.0
+        assert torch.autograd.grad(loss, layer.k_proj.weight, retain_graph=True)[0].abs().max() > 0.0, name
 
 
 def test_a_window_out_of_which_heads_would_have_to_look_is_refused():

@@ -40,7 +40,7 @@ class TrainConfig:
         float, "Share of the texts in media that the decoder is told, so that it need not rely on the encoders."
     ] = 0.0
     coarse: Annotated[float, "Share of the run, at its end, in which matrices are rounded to 4 bits in every step."] = 0.0
-    pointing: Annotated[float, "Factor on the loss of the heads that are told where an answer's words stand."] = 0.0
+    pointing: Annotated[float, "Factor on the loss of heads told where answers stand and what the question has of them."] = 0.0
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
