@@ -18,14 +18,14 @@ FLOORS = {
     "__init__": 8, "__main__": 8, "cli": 7, "evaluation": 6, "server": 6, "apps": 6, "runtime": 5, "engine": 4, "train": 4,
     "quantise": 4, "extend": 4.5,
     "checkpoint": 3, "foreign": 2.5, "model": 2, "processor": 2, "ops": 1, "media": 1, "errors": 0, "messages": 0, "inputs": 0,
-    "carried": 0,
+    "numerals": 0, "carried": 0,
 }  # fmt: skip
-SIDE = {"data": {"media", "errors", "messages", "inputs"}}
+SIDE = {"data": {"media", "errors", "messages", "inputs", "numerals"}}
 """A building beside the house: what it may use; only `SIDE_USERS` may use it."""
 SIDE_USERS = {"train", "evaluation"}
 ROOT_FACTS = {"__version__"}
 """Names of `omnie/__init__.py` that every floor may read: they need no import."""
-LIGHT = {"errors": set(), "messages": set(), "inputs": {"numpy"}, "carried": set()}
+LIGHT = {"errors": set(), "messages": set(), "inputs": {"numpy"}, "numerals": set(), "carried": set()}
 """Floor 0: which packages besides the standard library."""
 NO_TORCH = ("media", "data", "processor", "cli.app", "cli.ask", "engine.request")
 """What must be importable without torch: commands answer early, and decoding runs beside torch's import."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 MODULE, SOURCE = "modeling_omnie.py", "omnie_source.py"
 ROOMS = (
-    "__init__", "carried", "checkpoint", "errors", "foreign", "inputs", "media", "messages", "model", "ops", "processor",
+    "__init__", "carried", "checkpoint", "errors", "foreign", "inputs", "media", "messages", "model", "numerals", "ops",
+    "processor",
 )  # fmt: skip
 """What is carried: the floors up to `checkpoint`."""
 

@@ -39,6 +39,11 @@ MEL_RATE = 100
 """Log-mel frames per second."""
 MEL_PER_TOKEN = 8
 """Log-mel frames that become one audio token (12.5 tokens per second)."""
+MARK_CELLS = 2
+"""Rows and columns of cells in a picture's token; in each, one mark of a chart may be found."""
+TICK, NAME, LEGEND, SERIES = 0, 1, 2, 3
+"""Kinds of marks: a tick's number, a category's name, a series' name, a value of the first series; further series behind it.
+The last kind of a cell is that nothing is there."""
 
 
 def image_tokens(grid_thw: Sequence[int]) -> int:

@@ -13,13 +13,13 @@ from omnie.data.scoring import (
     exact,
     interval,
     number,
-    parse_number,
     quoted,
     score,
     spoken,
     wer,
 )
 from omnie.messages import text
+from omnie.numerals import parse_number
 
 
 def judge(scoring, answer, prediction):

@@ -9,9 +9,10 @@ import pytest
 from omnie.data import fonts, tables
 from omnie.data.charts.questions import UNKNOWN
 from omnie.data.example import SPLITS, generator_for
-from omnie.data.scoring import parse_number, score
+from omnie.data.scoring import score
 from omnie.errors import InputError
 from omnie.media.types import CELLS
+from omnie.numerals import parse_number
 from omnie.processor import documents
 
 PLAIN = fonts.Face("DejaVu Sans", "regular", "sans", Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")

@@ -36,6 +36,18 @@ class Written(NamedTuple):
     thing: int | None = None
 
 
+class Mark(NamedTuple):
+    """A place in a chart that says where a value lies.
+
+    `role`: "tick" (a number beside the value axis), "name" (of a category), "legend" (a series' name) or the number of the
+    series whose mark it is; `at`: the middle, as far to the right and down in pixels; of a text `half` its width.
+    """
+
+    role: str | int
+    at: tuple[float, float]
+    half: float = 0.0
+
+
 @dataclass(frozen=True)
 class Example:
     """A question with its media, and the answer to learn.
@@ -49,6 +61,7 @@ class Example:
             2006) of single text lines and of speech; None elsewhere.
         written: What is to be read where in the only picture or clip (upright texts, the names of things, how a shape
             moves), for the same loss; training needs no more than it has.
+        marks: Of the chart that is the only picture.
         quote: What training says in place of `answer`: the answer with the words that stand before it.
         more: Further (question, answer) turns about the same media, for training: looking costs more than answering, so a
             picture that answers four questions teaches nearly four times as much. Evaluation asks the first question only.
@@ -62,6 +75,7 @@ class Example:
     transcript: str | None = None
     families: dict[str, str] = field(default_factory=dict)
     written: tuple[Written, ...] = ()
+    marks: tuple[Mark, ...] = ()
     quote: str | None = None
     more: tuple[tuple[str, str], ...] = ()
 

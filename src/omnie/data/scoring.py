@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from omnie.data.example import Example, Scoring
+from omnie.numerals import NUMBER, numbers
 
 TOLERANCE = 0.05
 """Relative error within which a number counts as read correctly."""
@@ -26,7 +27,6 @@ HALF_SECOND = 0.5
 Z = 1.959963984540054
 """97.5 % quantile of the normal distribution: a two-sided 95 % interval."""
 
-NUMBER = re.compile(r"[-+\u2212]?\d[\d.,' \u00a0\u202f]*")
 WORDS = re.compile(r"\w+", re.UNICODE)
 
 
@@ -43,31 +43,6 @@ def fold(answer: str) -> str:
 def exact(answer: str, prediction: str) -> float:
     """1 if both fold to the same text."""
     return float(fold(answer) == fold(prediction))
-
-
-def numbers(text: str) -> list[float]:
-    """The numbers in a text: decimal comma or point, thousands marks, units ignored."""
-    return [value for match in NUMBER.findall(text) if (value := parse_number(match)) is not None]
-
-
-def parse_number(text: str) -> float | None:
-    """A number as people write it: "1,240.5", "1.240,5", "3,5", "12 000"; None if it is none.
-
-    Of two kinds of marks the last one is the decimal mark. One kind alone marks thousands if exactly three digits follow each
-    and one to three digits, the first not 0, stand before ("1.240" is 1240, "0.125" is an eighth).
-    """
-    text = re.sub(r"['\s\u00a0\u202f]", "", text).replace("\u2212", "-").rstrip(".,")
-    marks = [c for c in text if c in ".,"]
-    if len(set(marks)) == 2:
-        decimal = marks[-1]
-        text = text.replace("," if decimal == "." else ".", "").replace(decimal, ".")
-    elif marks:
-        grouped = re.fullmatch(r"[-+]?[1-9]\d{0,2}([.,]\d{3})+", text)
-        text = re.sub("[.,]", "" if grouped else ".", text)
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def number(answer: str, prediction: str) -> float:

@@ -60,7 +60,7 @@ GROUPS = {
 
 
 TRANSCRIBED = (
-    *("lines.read", "lines.block", "speech.transcribe", "speech.answer", "charts.title", "tables.lookup"),
+    *("lines.read", "lines.block", "speech.transcribe", "speech.answer", "charts.title", "tables.lookup", "pages.qa"),
     *("objects.name", "objects.count", "objects.which", "objects.colour", "scenes.motion", "scenes.object"),
 )
 """Skills whose examples tell what is said, written or seen in their media."""

@@ -29,7 +29,8 @@ TRANSCRIBE: Questions = {
             *("Note down what the voice says.", "What is being said here?", "Take this down for me."),
             *("Turn the voice note into text.", "Can you write out this recording?", "Put what you hear into text."),
             *("Tell me word for word what is said.", "Let me read what was recorded.", "Word for word, please."),
-            *("I need this in writing.",),
+            *("I need this in writing.", "Write out each word that is spoken.", "Text of this voice message, please."),
+            *("Spell out what was recorded.", "Give me the words of this recording.", "Jot down the speech."),
         ),
         "de": (
             *("Was wird gesagt?", "Schreibe auf, was gesagt wird.", "Schreibe die Aufnahme ab.", "Was sagt die Stimme?"),
@@ -39,7 +40,13 @@ TRANSCRIBE: Questions = {
             *("Notiere, was die Stimme sagt.", "Was wird hier gerade gesagt?", "Schreib mir das bitte mit."),
             *("Mach aus der Sprachnachricht einen Text.", "Kannst du diese Aufnahme abtippen?", "Wort für Wort, bitte."),
             *("Sag mir Wort für Wort, was gesagt wird.", "Ich möchte lesen, was aufgenommen wurde."),
-            *("Übertrage das Gehörte in Text.", "Ich brauche das schriftlich."),
+            *(
+                "Übertrage das Gehörte in Text.",
+                "Ich brauche das schriftlich.",
+                "Schreibe jedes Wort auf, das gesprochen wird.",
+            ),
+            *("Den Text dieser Sprachnachricht, bitte.", "Schreibe nieder, was aufgenommen wurde."),
+            *("Gib mir die Wörter dieser Aufnahme.", "Schreib das Gesprochene auf.", "Notiere die Rede."),
         ),
     },
     "validation": {
@@ -55,28 +62,27 @@ ANSWER: Questions = {
     "train": {
         "en": (
             *("Answer the spoken question.", "Answer the question in the recording.", "What is the answer?"),
-            *(
-                "Please answer.",
-                "Answer her.",
-                "Work out what is asked.",
-                "Give the answer to the question.",
-                "Answer this voice note.",
-            ),
-            *(
-                "Answer this voice note.",
-                "Listen and answer.",
-                "Can you answer that?",
-                "Solve the spoken task.",
-                "And the answer?",
-            ),
+            *("Please answer.", "Answer her.", "Work out what is asked.", "Give the answer to the question."),
+            *("Answer this voice note.", "Listen and answer.", "Can you answer that?", "Solve the spoken task."),
+            *("And the answer?", "Reply to the voice.", "What should one reply to this?", "Find the answer, please."),
+            *("The recording asks something. Answer it.", "Tell me the result of what is asked here."),
+            *("What comes out of that?", "Do what the voice asks for.", "Respond to the question in this recording."),
+            *("Someone asks something here; what is right?", "I need the answer to this voice message."),
         ),
         "de": (
             *("Beantworte die gesprochene Frage.", "Beantworte die Frage in der Aufnahme.", "Wie lautet die Antwort?"),
             *("Bitte antworte.", "Antworte ihr.", "Rechne aus, was gefragt ist.", "Gib die Antwort auf die Frage."),
             *("Höre zu und antworte.", "Kannst du das beantworten?", "Löse die gesprochene Aufgabe.", "Und die Antwort?"),
+            *("Antworte der Stimme.", "Was muss man darauf antworten?", "Finde bitte die Antwort.", "Was kommt dabei heraus?"),
+            *("In der Aufnahme wird etwas gefragt. Antworte darauf.", "Nenne das Ergebnis dessen, was hier gefragt ist."),
+            *("Tu, worum die Stimme bittet.", "Reagiere auf die Frage in dieser Aufnahme."),
+            *("Hier fragt jemand etwas; was ist richtig?", "Ich brauche die Antwort auf diese Sprachnachricht."),
         ),
     },
-    "validation": {"en": ("Answer what is asked.",), "de": ("Beantworte, was gefragt wird.",)},
+    "validation": {
+        "en": ("Answer what is asked.", "So what is the solution?", "Please reply to that."),
+        "de": ("Beantworte, was gefragt wird.", "Was ist also die Lösung?", "Bitte antworte darauf."),
+    },
     "heldout": {
         "en": ("What is the answer to the spoken question?", "Answer the question that you hear."),
         "de": ("Was ist die Antwort auf die gesprochene Frage?", "Beantworte die Frage, die du hörst."),
@@ -89,13 +95,26 @@ LANGUAGE: Questions = {
         "en": (
             *("Is this German or English?", "Which language is spoken?", "Is the voice speaking German or English?"),
             *("Name the language.", "What language is it?", "In which language is this?", "Is she speaking English or German?"),
+            *("Which of the two, English or German?", "Tell me the language of the recording.", "Language?"),
+            *("What is the speaker's language?", "Does that sound German or English to you?", "Which language was recorded?"),
+            *("What language does the voice use?", "In what language do they talk?", "Listen: which language?"),
         ),
         "de": (
             *("Ist das Deutsch oder Englisch?", "Welche Sprache wird gesprochen?", "Spricht sie Deutsch oder Englisch?"),
             *("Nenne die Sprache.", "Welche Sprache ist es?", "In welcher Sprache ist das?", "Welche Sprache spricht sie?"),
+            *("Welche der beiden, Englisch oder Deutsch?", "Sag mir die Sprache der Aufnahme.", "Sprache?"),
+            *("Was ist die Sprache des Sprechers?", "Klingt das für dich nach Deutsch oder Englisch?"),
+            *(
+                "Welche Sprache wurde aufgenommen?",
+                "Welche Sprache benutzt die Stimme?",
+                "In was für einer Sprache redet man da?",
+            ),
         ),
     },
-    "validation": {"en": ("Which language is this?",), "de": ("Welche Sprache ist das?",)},
+    "validation": {
+        "en": ("Which language is this?", "What tongue do they speak?", "English, or rather German?"),
+        "de": ("Welche Sprache ist das?", "In welcher Sprache redet sie?", "Englisch, oder eher Deutsch?"),
+    },
     "heldout": {
         "en": ("What language do you hear?", "German or English?"),
         "de": ("Welche Sprache hörst du?", "Deutsch oder Englisch?"),
@@ -106,13 +125,23 @@ KEYWORD: Questions = {
         "en": (
             *('Is the word "{word}" said?', 'Does the voice say "{word}"?', 'Can you hear the word "{word}"?'),
             *('Is "{word}" one of the words?', 'Do you hear "{word}"?', 'Is "{word}" in it?', 'Was "{word}" mentioned?'),
+            *('Did she say "{word}"?', 'Was "{word}" among the words?', 'Does the speaker use the word "{word}"?'),
+            *('"{word}": is it said?', 'Check whether "{word}" is said.', 'Does "{word}" occur?', 'Is there a "{word}" in it?'),
+            *('Tell me if the voice says "{word}".', 'Have you heard "{word}"?', 'Is "{word}" part of the sentence?'),
         ),
         "de": (
             *('Wird das Wort „{word}“ gesagt?', 'Sagt die Stimme „{word}“?', 'Ist das Wort „{word}“ zu hören?'),
             *('Ist „{word}“ eines der Wörter?', 'Hörst du „{word}“?', 'Kommt „{word}“ vor?', 'Wurde „{word}“ erwähnt?'),
+            *('Hat sie „{word}“ gesagt?', 'War „{word}“ unter den Wörtern?', 'Benutzt der Sprecher das Wort „{word}“?'),
+            *('„{word}“: wird das gesagt?', 'Prüfe, ob „{word}“ gesagt wird.', 'Fällt das Wort „{word}“?'),
+            *('Ist „{word}“ dabei?', 'Sag mir, ob die Stimme „{word}“ sagt.', 'Hast du „{word}“ gehört?'),
+            *('Ist „{word}“ Teil des Satzes?',),
         ),
     },
-    "validation": {"en": ('Is "{word}" spoken?',), "de": ('Wird „{word}“ gesprochen?',)},
+    "validation": {
+        "en": ('Is "{word}" spoken?', 'Could you make out "{word}"?', 'Is "{word}" among what is said?'),
+        "de": ('Wird „{word}“ gesprochen?', 'Konntest du „{word}“ verstehen?', 'Gehört „{word}“ zu dem Gesagten?'),
+    },
     "heldout": {
         "en": ('Does the recording contain the word "{word}"?', 'Does anyone say "{word}"?'),
         "de": ('Enthält die Aufnahme das Wort „{word}“?', 'Sagt jemand „{word}“?'),

@@ -83,7 +83,8 @@ class Architecture:
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
             "image_end", ...), where they are not those of our own vocabulary.
         reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
-            tokens (`reading/`), and "things": how many things in pictures have names; None: encoders whose tokens say nothing.
+            tokens (`reading/`), "things": how many things in pictures have names, and "marks": how many series of a chart are
+            told apart; None: encoders whose tokens say nothing.
         short_convolution: Tokens that a layer's convolutions span (`layers/convolution.py`); None: there are none.
         trail_layer: Its heads leave a trail that those of the next layer follow (`layers/trail.py`); None: there is none.
         rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
@@ -231,10 +232,10 @@ class Architecture:
         found = {} if self.reading is None else self.reading
         if (
             not isinstance(found, dict)
-            or set(found) - {"image", "audio", "things"}
-            or ("things" in found and "image" not in found)
+            or set(found) - {"image", "audio", "things", "marks"}
+            or (found.keys() & {"things", "marks"} and "image" not in found)
         ):
-            allowed = "image, audio, and things beside image, with whole numbers"
+            allowed = "image, audio, and things and marks beside image, with whole numbers"
             raise CheckpointError("reading is not usable", value=_short(found), allowed=allowed)
         for name, count in found.items():
             _check_count(f"reading.{name}", count, LARGEST_COUNT if name == "things" else 64)
@@ -325,7 +326,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "attention_bias": True,
         "vision": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
         "audio": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 768},
-        "reading": {"image": 8, "audio": 4, "things": 304},
+        "reading": {"image": 8, "audio": 4, "things": 304, "marks": 3},
         "short_convolution": 8,
         "trail_layer": 3,
         "rotary_pairs": 16,
@@ -356,7 +357,7 @@ SIZES: dict[str, dict[str, Any]] = {
             "intermediate_size": 64,
             "block_frames": 20,
         },
-        "reading": {"image": 4, "audio": 2, "things": 304},
+        "reading": {"image": 4, "audio": 2, "things": 304, "marks": 3},
         "short_convolution": 4,
         "trail_layer": 0,
         "rotary_pairs": 4,

@@ -15,6 +15,8 @@ class TrainConfig:
     size: Annotated[str, "Model size: nano, toy or 8b."] = "nano"
     init: Annotated[Path | None, "Model folder to take the weights from instead of random ones."] = None
     encoders_from: Annotated[Path | None, "Model folder whose encoders a model with random weights takes over."] = None
+    revive: Annotated[bool, "Let experts without work start anew as copies of those that have it."] = False
+    marks: Annotated[int, "Series of charts that a model of --init learns to tell apart if it cannot read charts yet."] = 0
     processor: Annotated[Path | None, "Folder with tokenizer.json and processor_config.json; else the built-in ones."] = None
     minutes: Annotated[float | None, "Total time over all resumes; the rate has decayed when it is up."] = None
     steps: Annotated[int | None, "Total steps over all resumes; with both, whichever is reached first ends the run."] = None
@@ -68,6 +70,8 @@ class TrainConfig:
         for name in ("rows", "row", "accumulate", "workers", "processes", "reuse", "repeats"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
+        if self.marks < 0 or (self.marks and not self.init):
+            raise OptionError("marks is out of range", value=self.marks, allowed="1 or more, with --init; else 0")
         for name in ("encoders", "rest", "spelling", "teach", "coarse"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")

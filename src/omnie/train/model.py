@@ -3,6 +3,7 @@
 import os
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,9 +15,10 @@ from omnie.data.pictures.things import things
 from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
-from omnie.model.omni import Omni
+from omnie.model.omni import Omni, initialise
 from omnie.model.reading import Readings, spelling
 from omnie.model.reading import things as names
+from omnie.model.reading.marks import Marks
 from omnie.processor import Encoder
 from omnie.processor.tokens import COUNT
 from omnie.train import circuits
@@ -47,6 +49,8 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni
     texts = Encoder.load(config.processor or BUILT_IN).tokenizer.texts
     if config.init:
         model = checkpoint.load(config.init)[0]
+        if config.marks:
+            _learn_marks(model, config.marks)
     else:
         model = Omni(architecture.architecture(config.size))
         circuits.install(model)
@@ -58,6 +62,17 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni
         _tell_names(model.model.reading, texts)
     model.model.language_model.gradient_checkpointing = config.checkpointing
     return cast(model, dtype).to(device).train()
+
+
+def _learn_marks(model: Omni, series: int) -> None:
+    """A fresh head for charts' marks, where a model has none."""
+    reading, config = model.model.reading, model.config
+    if reading is None or "image" not in reading:
+        raise CheckpointError("the model reads no pictures", value=config.reading, allowed='a "reading" with image')
+    if reading["image"].marks is None:
+        reading["image"].marks = Marks(config.hidden_size, series)
+        reading["image"].marks.apply(lambda module: initialise(module, config.initializer_range))
+        model.config = model.model.config = replace(config, reading={**(config.reading or {}), "marks": series})
 
 
 def _tell_names(reading: Readings, texts: list[bytes]) -> None:
@@ -98,7 +113,8 @@ def _encoders(model: Omni) -> dict[str, nn.Module]:
     parts = {"visual": body.visual, "audio": body.audio}
     for name, reading in (body.reading or {}).items():
         parts |= {f"{name} steps": reading.step_head, f"{name} letters": reading.letter_head}
-        parts |= {f"{name} things": reading.things} if reading.things is not None else {}
+        more = {f"{name} things": reading.things, f"{name} marks": reading.marks}
+        parts |= {own: part for own, part in more.items() if part is not None}
     return parts
 
 

@@ -22,7 +22,7 @@ from omnie.ops.precision import fast_dtype
 from omnie.processor import Encoder
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.model import build, export, seed_of, shorten
-from omnie.train.objective.losses import cross_entropy, reading_loss, things_loss
+from omnie.train.objective.losses import cross_entropy, marks_loss, reading_loss, things_loss
 from omnie.train.objective.pointing import Pointers, breaks, told_heads, told_places
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told
@@ -33,6 +33,7 @@ from omnie.train.optim.team import STATE, STEP, STOP, Team
 from omnie.train.record import state
 from omnie.train.record.log import RunLog
 from omnie.train.record.meter import Meter
+from omnie.train.revival import revive
 from omnie.train.stream.feed import Batches, Feed, Step
 from omnie.train.stream.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.stream.source import BUILT_IN, default_source
@@ -42,6 +43,8 @@ PARTS = ("things", "found", "placed")
 """What is told of a thing: its name, where it is shown, and its box."""
 NAMES = 0.5
 """Factor on the losses of things, beside that of what is read."""
+SPOTS = 2.0
+"""Factor on how far off charts' marks are said to lie, beside that of whether they are found."""
 PATIENCE = 5
 """Steps in a row without a finite gradient after which the run gives up."""
 
@@ -111,6 +114,8 @@ class Trainer:
         if self.device.type == "cuda":
             torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape: 6 ms a call where 50 us are computed
         self.model = build(config, self.device, self.dtype)
+        if config.revive:
+            revive(self.model, config.processor)
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         rates = OptimizerSettings(
             muon=config.lr,
@@ -245,7 +250,7 @@ class Trainer:
         """What the encoders learn before there is a decoder worth asking: to spell what they see and hear."""
         tokens = {}
         for name, pixels in (("image", "pixel_values"), ("video", "pixel_values_videos")):
-            if name in step.alignments or (step.named and name == "image"):
+            if name in step.alignments or ((step.named or step.marked) and name == "image"):
                 tokens[name] = self.model.model.visual(step.inputs[pixels], step.inputs[f"{name}_grid_thw"]).tokens
         if "audio" in step.alignments:
             sounds = (step.inputs["input_features"], step.inputs["audio_lengths"])
@@ -261,12 +266,18 @@ class Trainer:
             losses.append(NAMES * torch.stack(list(of_things.values())).sum())
             for name, loss in of_things.items():
                 self.meter.add(f"alignment/{name}", loss.detach())
+        if step.marked and reading is not None and reading["image"].marks is not None:
+            found, placed = marks_loss(reading["image"].marks, tokens["image"], step.marked)
+            losses.append(found + SPOTS * placed)
+            self.meter.add("alignment/marks", found.detach())
+            self.meter.add("alignment/spots", placed.detach())
         return torch.stack(losses).sum() if losses else 0.0
 
     def _rest(self, resting: bool) -> None:
         """Encoders that rest are not differentiated: a third of their cost, and what they can do is kept."""
         body = self.model.model
-        heads = [head for part in (body.reading or {}).values() for head in (part.step_head, part.letter_head, part.things)]
+        readings = (body.reading or {}).values()
+        heads = [head for part in readings for head in (part.step_head, part.letter_head, part.things, part.marks)]
         for part in (body.visual, body.audio, *heads):
             if part is not None:
                 part.requires_grad_(not resting)

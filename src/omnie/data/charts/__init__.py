@@ -22,7 +22,7 @@ def picture(rng: np.random.Generator, split: Split, chart: Chart) -> examples.Pi
     drawn = draw.render(chart, style)
     worn = rng.random() < 0.15
     pixels = augment.degrade(rng, drawn.pixels, 0.4 * rng.random()) if worn else drawn.pixels
-    return examples.Picture(pixels, style.names, drawn.written)
+    return examples.Picture(pixels, style.names, drawn.written, drawn.marks)
 
 
 GENERATORS: dict[str, Generator] = {

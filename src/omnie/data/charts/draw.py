@@ -9,10 +9,8 @@ from omnie.data.charts import axes, marks
 from omnie.data.charts.sheet import Box, Point, Sheet, width
 from omnie.data.charts.spec import Chart
 from omnie.data.charts.styles import Style
-from omnie.data.example import Written
+from omnie.data.example import Mark, Written
 
-LEVEL = 0.03
-"""A rise by less than this share of a plot's height looks level."""
 SAMPLE = 18
 """The width of a legend's sample in pixels."""
 
@@ -20,12 +18,13 @@ SAMPLE = 18
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """A drawn chart. `anchors`: (series, category) -> where its value is shown (bar end, point, inside a wedge), in pixels.
-    `written`: its upright texts, and how its values go on (`_slopes`)."""
+    `written`: its upright texts; `marks`: where its values are read off."""
 
     pixels: np.ndarray
     anchors: dict[tuple[int, int], Point]
     plot: Box
     written: tuple[Written, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 def render(chart: Chart, style: Style) -> Drawing:
@@ -56,21 +55,8 @@ def render(chart: Chart, style: Style) -> Drawing:
     _title(sheet, chart, style, plot)
     if entries:
         _legend(sheet, chart, style, entries, plot, (right, top, bottom))
-    return Drawing(sheet.pixels(), anchors, plot, (*sheet.written, *_slopes(chart, anchors, plot)))
-
-
-def _slopes(chart: Chart, anchors: dict[tuple[int, int], Point], plot: Box) -> tuple[Written, ...]:
-    """What the eye sees from one mark to the next where values stand in a row and no numbers beside them: "/" up, "\\" down,
-    "-" neither; read at the later mark."""
-    if len(chart.series) != 1 or chart.labelled or chart.is_pie or chart.kind == "barh":
-        return ()
-    points = [anchors[0, n] for n in range(len(chart.categories))]
-    found = []
-    for (_, before), (x, y) in zip(points, points[1:], strict=False):
-        rise = (before - y) / (plot[3] - plot[1])
-        sign = "-" if abs(rise) < LEVEL else "/" if rise > 0 else "\\"
-        found.append(Written(sign, (x - 4, y - 10, x + 4, y + 10)))
-    return tuple(found)
+    shown = () if chart.is_pie else tuple(Mark(series, point) for (series, _), point in anchors.items())
+    return Drawing(sheet.pixels(), anchors, plot, sheet.written, (*sheet.marks, *shown))
 
 
 def _fit_title(chart: Chart, style: Style) -> Style:
@@ -139,9 +125,12 @@ def _legend(
         start = left + 4
         if style.sample_right and not across:
             sheet.text((left + wide - SAMPLE - 10, middle), entry, style.face, style.label_px, style.ink, "rm")
-            start = left + wide - SAMPLE - 4
+            begin, start = left + wide - SAMPLE - 10 - length, left + wide - SAMPLE - 4
         else:
-            sheet.text((start + SAMPLE + 4, middle), entry, style.face, style.label_px, style.ink, "lm")
+            begin = start + SAMPLE + 4
+            sheet.text((begin, middle), entry, style.face, style.label_px, style.ink, "lm")
+        if not chart.is_pie:
+            sheet.marks.append(Mark("legend", (begin + length / 2, middle), length / 2))
         marks.sample(sheet, chart, style, index, (start, middle), SAMPLE)
         left += length + SAMPLE + 10 if across else 0
 
@@ -204,11 +193,15 @@ def _upright(sheet: Sheet, chart: Chart, style: Style, area: Box, scale: axes.Ax
     axes.frame(sheet, style, plot, ys, xs)
     for y, text in zip(ys, texts, strict=True):
         sheet.text((left - gap, y), text, style.face, px, style.ink, "rm")
+        half = width(text, style.face, px) / 2
+        sheet.marks.append(Mark("tick", (left - gap - half, y), half))
     for x, name in zip(xs, names, strict=True):
         if turned:
             sheet.text((x, bottom + gap), name, style.face, px, style.ink, "ra", turned)
         else:
             sheet.text((x, bottom + gap - 1), name, style.face, px, style.ink, "ma")
+            if not points:
+                sheet.marks.append(Mark("name", (x, bottom + gap - 1 + px / 2), width(name, style.face, px) / 2))
     _axis_titles(sheet, chart, style, plot, area, bool(over))
     return plot, anchors
 
@@ -243,8 +236,11 @@ def _sideways(sheet: Sheet, chart: Chart, style: Style, area: Box, scale: axes.A
     every = 1 if _longest(texts, style) < room - 4 else 2
     for x, text in list(zip(xs, texts, strict=True))[::every]:
         sheet.text((x, bottom + gap - 1), text, style.face, px, style.ink, "ma")
+        sheet.marks.append(Mark("tick", (x, bottom + gap - 1 + px / 2), width(text, style.face, px) / 2))
     for y, name in zip(ys, chart.categories, strict=True):
         sheet.text((left - gap, y), name, style.face, px, style.ink, "rm")
+        half = width(name, style.face, px) / 2
+        sheet.marks.append(Mark("name", (left - gap - half, y), half))
     _axis_titles(sheet, chart, style, plot, area, False)
     return plot, anchors
 

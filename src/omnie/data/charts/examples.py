@@ -10,7 +10,7 @@ import numpy as np
 from omnie.data.charts import content, spec
 from omnie.data.charts.questions import Subject, ask, subjects
 from omnie.data.charts.spec import Chart, Kind, Language
-from omnie.data.example import Example, Split, Written
+from omnie.data.example import Example, Mark, Split, Written
 from omnie.data.turns import ROOM, Turn, followed
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -23,11 +23,12 @@ MORE_SHARES = {
 
 
 class Picture(NamedTuple):
-    """A drawn chart: uint8 [height, width, 3], the names of the families it drew on, and what is written where."""
+    """A drawn chart: uint8 [height, width, 3], the names of the families it drew on, what is written where, and its marks."""
 
     pixels: np.ndarray
     families: dict[str, str]
     written: tuple[Written, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 Draw = Callable[[np.random.Generator, Split, Chart], Picture]
@@ -45,10 +46,10 @@ def example(skill: str, draw: Draw, rng: np.random.Generator, split: Split) -> E
     while first is None:
         chart, subject = MAKERS[skill.split(".")[1]](rng, chart_language)
         first = ask(rng, split, chart, subject, asked)
-    pixels, families, written = draw(rng, split, chart)
+    pixels, families, written, marks = draw(rng, split, chart)
     parts = (Part("image", Image(pixels)), text(first.question))
     families = {**families, "template": first.template}
-    made = Example(skill, parts, first.answer, first.scoring, families=families, written=written)
+    made = Example(skill, parts, first.answer, first.scoring, families=families, written=written, marks=marks)
     return followed(made, split, _others(rng, split, chart, subject), int(rng.integers(3, 6)), ROOM)
 
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from omnie.data import fonts
 from omnie.data.charts.styles import Colour
-from omnie.data.example import Written
+from omnie.data.example import Mark, Written
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -23,6 +23,7 @@ class Sheet:
         self._image = Image.new("RGB", (size[0] * scale, size[1] * scale), background)
         self._draw = ImageDraw.Draw(self._image)
         self._texts: list[tuple] = []
+        self.marks: list[Mark] = []
 
     def _at(self, points) -> list[float]:
         return [value * self.scale for value in points]

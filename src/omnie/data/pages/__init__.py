@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from omnie.data import text_form
-from omnie.data.example import Example, Generator, Split
+from omnie.data.example import Example, Generator, Split, Written
 from omnie.data.pages.compose import composed
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
@@ -20,7 +20,7 @@ from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Template, complete, forms, tidy, wordings
 from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import LANGUAGES, pick
-from omnie.media.types import Document, Word
+from omnie.media.types import Document, Page, Word
 from omnie.messages import Part, text
 
 FIELDS = (
@@ -71,9 +71,16 @@ def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     answer = fields[field] if known else UNKNOWN[language]
     skill, scoring = ("pages.qa", "quoted") if known else ("pages.unknown", "exact")
     parts = (Part("document", Document((drawn,))), text(asked))
-    example = Example(skill, parts, answer, scoring, families=families, quote=quotation(drawn.words, answer) if known else None)
+    quote = quotation(drawn.words, answer) if known else None
+    example = Example(skill, parts, answer, scoring, families=families, written=printed(drawn), quote=quote)
     quotes = {name: quotation(drawn.words, value) for name, value in fields.items()}
     return followed(example, split, further(rng, split, language, quotes, field), room=ROOM)
+
+
+def printed(page: Page) -> tuple[Written, ...]:
+    """What stands where in a page's picture."""
+    (height, width), words = page.image.pixels.shape[:2], page.words
+    return tuple(Written(word.text, tuple(np.multiply(word.box, (width, height, width, height)).tolist())) for word in words)
 
 
 def quotation(words: Sequence[Word], value: str) -> str:

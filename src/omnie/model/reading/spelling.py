@@ -39,7 +39,7 @@ def table(texts: Sequence[bytes], first: int) -> Tensor:
 
 
 class Speller:
-    """A vocabulary, for `words`."""
+    """A vocabulary, for `words`; `tokens`: text -> token, `letters`: token -> text."""
 
     def __init__(self, rows: bytes):
         size = 1 + LONGEST
@@ -48,6 +48,7 @@ class Speller:
         for token, row in enumerate(texts):
             if row[0]:
                 self.tokens.setdefault(row[1 : 1 + row[0]], token)
+        self.letters = {token: text for text, token in self.tokens.items()}
         self._piece = functools.lru_cache(1 << 14)(self._merged)
 
     @classmethod

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omnie.inputs import AUDIO, IMAGE, SPATIAL_MERGE, TEMPORAL_MERGE, VIDEO, audio_tokens
+from omnie.model.reading.marks import Marks, Spot, Text, captions
 from omnie.model.reading.spelling import LONGEST, Speller
 from omnie.model.reading.things import Things
 
@@ -39,6 +40,8 @@ READ_AS = {IMAGE: "image", VIDEO: "image", AUDIO: "audio"}
 
 THINGS = "things"
 """In a config, beside the media: how many things pictures may show."""
+MARKS = "marks"
+"""The same: how many series of a chart are told apart."""
 
 INNER = 128
 """Width in which a step's letter is chosen; the choice itself is the same map in all steps of a token."""
@@ -103,9 +106,10 @@ class Reading(nn.Module):
         steps: Places within a token, from left to right or from first to last, at which a letter may be read.
         flat: Whether the tokens lie in a plane.
         things: How many things are known by name, where pictures show any.
+        marks: How many series of a chart are told apart, where pictures show any.
     """
 
-    def __init__(self, hidden: int, steps: int, flat: bool = False, things: int = 0):
+    def __init__(self, hidden: int, steps: int, flat: bool = False, things: int = 0, marks: int = 0):
         super().__init__()
         self.steps = steps
         self.step_head = nn.Linear(hidden, steps * INNER)
@@ -121,6 +125,7 @@ class Reading(nn.Module):
             if layer is not None:
                 layer.init_std = 0.25 * hidden**-0.5  # half as long as a token
         self.things = Things(hidden, things) if things else None
+        self.marks = Marks(hidden, marks) if marks else None
 
     def logits(self, tokens: Tensor) -> Tensor:
         """[..., D] to [..., steps, LETTERS + 1]; the tokens' length does not matter."""
@@ -145,7 +150,7 @@ class Reading(nn.Module):
             words_VD: The token embeddings.
             speller: The vocabulary.
             told: What is to be read at some steps whatever the tokens say.
-            still: Whether these are pictures, in which things are named, not clips.
+            still: Whether these are pictures, in which things are named and charts read, not clips.
             said: Takes what is read, when given.
 
         Returns:
@@ -159,7 +164,8 @@ class Reading(nn.Module):
         if self.place is not None:
             places_TW = places(sizes).to(x)
             x = x + self.place(places_TW)
-        read = self.read(tokens_TD, sizes, speller, told, seen)
+        spots = self.marks.read(tokens_TD, sizes) if self.marks is not None and still else None
+        read = self.read(tokens_TD, sizes, speller, told, seen, spots)
         if said is not None:
             said.append(read)
         if not len(read.words):
@@ -180,8 +186,10 @@ class Reading(nn.Module):
         speller: Speller,
         told: Told | None = None,
         seen: np.ndarray | None = None,
+        spots: Sequence[Sequence[Spot]] | None = None,
     ) -> Words:
-        """Which words are read where; `seen`: words that are not spelled in letters, as `Things.read` gives them."""
+        """Which words are read where; `seen`: words that are not spelled in letters, as `Things.read` gives them; `spots`: the
+        marks of each frame, as `Marks.read` gives them."""
         likeliest = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
         letters_S = torch.cat(likeliest).cpu().numpy() if likeliest else np.empty(0, np.int64)
         letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
@@ -192,6 +200,8 @@ class Reading(nn.Module):
             parts.append(seen)
         found = np.concatenate(parts)
         found = found[found[:, 1].argsort(kind="stable")]
+        if spots is not None:
+            found = self._captioned(found, spots, sizes, speller)
         words_W, steps_W, first_W = found.T
         if self.place is not None:
             words_W, steps_W = self._parted(words_W, steps_W, first_W.astype(bool), sizes, speller)
@@ -221,6 +231,40 @@ class Reading(nn.Module):
             found += [(word, steps_L[begin + place], not n) for n, (word, place) in enumerate(words)]
             begin = end
         return np.array(found, np.int64).reshape(-1, 3)
+
+    def _captioned(
+        self, found_W3: np.ndarray, spots: Sequence[Sequence[Spot]], sizes: Sequence[Size], speller: Speller
+    ) -> np.ndarray:
+        """Words, steps and beginnings of texts, with those that the marks of charts say in their places."""
+        found_W3 = found_W3.copy()
+        shapes = [(rows, columns) for frames, rows, columns in sizes for _ in range(frames)]
+        added: list[tuple[int, int, bool]] = []
+        at: list[int] = []
+
+        def add(letters: str, place: int, step: int, first: bool) -> None:
+            words = [word for word, _ in speller.words(letters.encode())]
+            added.extend((word, step, first and not n) for n, word in enumerate(words))
+            at.extend([place] * len(words))
+
+        first_step = 0
+        for (rows, columns), own in zip(shapes, spots, strict=True):
+            last_step = first_step + rows * columns * self.steps
+            begin, end = np.searchsorted(found_W3[:, 1], (first_step, last_step))
+            if own:
+                row_W, step_W = np.divmod(found_W3[begin:end, 1] - first_step, columns * self.steps)
+                letters = [speller.letters.get(word, b"") for word in found_W3[begin:end, 0].tolist()]
+                texts = [Text(*word) for word in zip(row_W.tolist(), (step_W / self.steps).tolist(), letters, strict=True)]
+                for behind, before, words, row, right in captions(own, texts):
+                    if words is None:
+                        step = first_step + (row * columns + min(int(right), columns - 1)) * self.steps
+                        add(behind, int(np.searchsorted(found_W3[:, 1], step)), step, True)
+                    else:
+                        first, last = begin + words[0], begin + words[1]
+                        found_W3[first, 2] = not before
+                        add(before, first, int(found_W3[first, 1]), True)
+                        add(behind, last + 1, int(found_W3[last, 1]), False)
+            first_step = last_step
+        return np.insert(found_W3, at, added, axis=0) if added else found_W3
 
     def _parted(
         self, words_W: np.ndarray, steps_W: np.ndarray, first_W: np.ndarray, sizes: Sequence[Size], speller: Speller
@@ -309,9 +353,8 @@ class Readings(nn.ModuleDict):
     """`spelling.table`; a fresh model's is empty, so that no words are formed."""
 
     def __init__(self, steps: dict[str, int], hidden: int, vocabulary: int):
-        things = steps.get(THINGS, 0)
-        made = {"image": {"flat": True, "things": things}, "audio": {}}
-        super().__init__({name: Reading(hidden, steps[name], **made[name]) for name in steps if name != THINGS})
+        made = {"image": {"flat": True, **{name: steps.get(name, 0) for name in (THINGS, MARKS)}}, "audio": {}}
+        super().__init__({name: Reading(hidden, steps[name], **made[name]) for name in made if name in steps})
         self.register_buffer("spelling", torch.zeros(vocabulary, 1 + LONGEST))
 
 

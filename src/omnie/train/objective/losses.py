@@ -1,4 +1,5 @@
-"""What is minimised: cross-entropy at labelled tokens, the alignment (CTC) losses of both encoders, the names of things.
+"""What is minimised: cross-entropy at labelled tokens, the alignment (CTC) losses of both encoders, the names of things, the
+marks of charts.
 
 The routers' losses come from the model's output (`routers.py`).
 """
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omnie.model.reading.marks import Marks
 from omnie.model.reading.things import Things
 from omnie.train.stream.packing import IGNORE
 
@@ -83,6 +85,26 @@ def things_loss(things: Things, tokens_PD: Tensor, where: NamedTensors) -> tuple
     sides_N = where.boxes[:, 2].exp()
     placed = (off_N3[:, :2].abs().sum(1) / sides_N + off_N3[:, 2].abs()).mean()
     return F.cross_entropy(names_MC.float(), where.things), found, placed
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedTensors:
+    """`packing.Marked` as tensors on the device."""
+
+    cells: Tensor
+    kinds: Tensor
+    spots: Tensor
+
+
+def marks_loss(marks: Marks, tokens_PD: Tensor, where: MarkedTensors) -> tuple[Tensor, Tensor]:
+    """How badly charts' marks are found, a cross-entropy over all cells of the pictures per mark, and how far off they are said
+    to lie, in cells (their texts' widths in tokens), float32."""
+    kinds_PCK, spots_PC3 = marks.logits(tokens_PD)
+    wanted_N = where.kinds.new_full((kinds_PCK.shape[0] * kinds_PCK.shape[1],), kinds_PCK.shape[2] - 1)
+    wanted_N = wanted_N.index_copy(0, where.cells, where.kinds)
+    found = F.cross_entropy(kinds_PCK.flatten(0, 1).float(), wanted_N, reduction="sum") / len(where.cells)
+    off_N3 = spots_PC3.flatten(0, 1).index_select(0, where.cells).float() - where.spots
+    return found, off_N3.abs().sum(1).mean()
 
 
 @dataclass(frozen=True, eq=False)

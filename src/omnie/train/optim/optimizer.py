@@ -21,7 +21,7 @@ from omnie.train.optim.team import Team
 NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|following.places|norm|position")
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
 PARTS = {
-    "encoders": re.compile(r"^model\.(visual|audio|reading\.\w+\.(things\.)?\w+_head)\."),
+    "encoders": re.compile(r"^model\.(visual|audio|reading\.\w+\.((things|marks)\.)?\w+_head)\."),
     "convolutions": re.compile(r"_convolution\.|\.following\.places\."),
     "circuits": re.compile(r"^model\.(language_model\.layers\.[01]\.self_attn|reading\.\w+\.(recall|before))\."),
 }

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from omnie.processor.tokens import COUNT
-from omnie.train.objective.losses import AlignmentTensors, NamedTensors, Targets, prompt_targets_of, targets_of
-from omnie.train.stream.packing import Alignment, Batch, Named
+from omnie.train.objective.losses import AlignmentTensors, MarkedTensors, NamedTensors, Targets, prompt_targets_of, targets_of
+from omnie.train.stream.packing import Alignment, Batch, Marked, Named
 
 AHEAD = 3
 """Steps that lie ready on a GPU."""
@@ -25,8 +25,8 @@ HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, things, and its
-    skills; the labels [B, T] stay on the host.
+    """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, things, marks, and
+    its skills; the labels [B, T] stay on the host.
 
     `tokens` of its `slots` are real, the others padding.
     """
@@ -37,6 +37,7 @@ class Step:
     prompt: Targets
     alignments: dict[str, AlignmentTensors]
     named: NamedTensors | None
+    marked: MarkedTensors | None
     skills: tuple[str, ...]
     tokens: int
     slots: int
@@ -44,7 +45,7 @@ class Step:
     def tensors(self) -> Iterator[Tensor]:
         """Those that lie on the device."""
         yield from (tensor for name, tensor in self.inputs.items() if name not in HOST)
-        for group in (self.targets, self.prompt, *self.alignments.values(), self.named):
+        for group in (self.targets, self.prompt, *self.alignments.values(), self.named, self.marked):
             yield from (value for value in vars(group).values() if isinstance(value, Tensor)) if group else ()
 
 
@@ -159,6 +160,7 @@ def moved(batch: Batch, device: torch.device) -> Step:
             name: AlignmentTensors(**_tensors(value, device), width=value.width) for name, value in batch.alignments.items()
         },
         named=NamedTensors(**_tensors(batch.named, device)) if batch.named else None,
+        marked=MarkedTensors(**_tensors(batch.marked, device)) if batch.marked else None,
         skills=batch.skills,
         tokens=batch.tokens,
         slots=batch.inputs["input_ids"].size,
@@ -178,7 +180,7 @@ def restore(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _tensors(arrays: Alignment | Named, device: torch.device) -> dict[str, Tensor]:
+def _tensors(arrays: Alignment | Named | Marked, device: torch.device) -> dict[str, Tensor]:
     """A record's arrays by name."""
     found = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in vars(arrays).items()}
     return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnie.inputs import audio_tokens, image_tokens, video_tokens
+from omnie.inputs import MARK_CELLS, audio_tokens, image_tokens, video_tokens
 
 IGNORE = -100
 """The label of a token that teaches nothing."""
@@ -57,6 +57,21 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False)
+class Marked:
+    """The marks of a chart that is a sample's only picture.
+
+    Attributes:
+        cells: int64 [N], the cells of the picture's tokens that have one (`reading.marks`), ascending.
+        kinds: int64 [N], which; the last kind of a model is none.
+        spots: float32 [N, 3], where it lies from the cell's middle and half the width of its text.
+    """
+
+    cells: np.ndarray
+    kinds: np.ndarray
+    spots: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One encoded example.
 
@@ -65,6 +80,7 @@ class Sample:
         tensors: What the encoder returned for one conversation (`inputs.py`, without the batch axis).
         spelled: What can be read or heard where.
         drawn: Which things are seen where.
+        marked: The marks of a chart, where one is drawn.
         key: Names the example in its stream: (skill, index).
     """
 
@@ -72,6 +88,7 @@ class Sample:
     tensors: dict[str, np.ndarray]
     spelled: tuple[Spelled, ...] = ()
     drawn: tuple[Drawn, ...] = ()
+    marked: Marked | None = None
     key: tuple[str, int] = ("", 0)
 
     def __len__(self) -> int:
@@ -121,7 +138,7 @@ class Batch:
             a quarter and half of the bytes through the pipe (pictures are 8-bit anyway; `restore` undoes it).
         skills: The skills in this batch; `skill_ids` [B, T] is each token's index into them.
         alignments: Medium ("image", "video", "audio") -> the texts to be spelled in it, where there are any.
-        named: The things in the pictures, where there are any.
+        named: The things in the pictures, where there are any; `marked`: the marks in them.
         state: Where the stream that made this batch stands after it.
         examples: How many sequences are in it.
     """
@@ -131,6 +148,7 @@ class Batch:
     skill_ids: np.ndarray
     alignments: dict[str, Alignment] = field(default_factory=dict)
     named: Named | None = None
+    marked: Marked | None = None
     state: dict = field(default_factory=dict)
     examples: int = 0
 
@@ -204,7 +222,7 @@ def collate(rows: Sequence[Sequence[Sample]], length: int, state: dict | None = 
     for b, row in enumerate(rows):
         for sample, begin in zip(row, _begins(row), strict=True):
             skill_ids[b, begin : begin + len(sample)] = ids[sample.skill]
-    return Batch(inputs, skills, skill_ids, _alignments(flat), _named(flat), state or {}, len(flat))
+    return Batch(inputs, skills, skill_ids, _alignments(flat), _named(flat), _marked(flat), state or {}, len(flat))
 
 
 def _begins(row: Sequence[Sample]) -> list[int]:
@@ -263,6 +281,15 @@ def _named(flat: Sequence[Sample]) -> Named | None:
     of = np.repeat(np.arange(len(found)), [len(tokens) for tokens, _ in found])
     things = np.array([drawn.thing for _, drawn in found], np.int64)
     return Named(_joined([tokens for tokens, _ in found]), of, things, np.concatenate([drawn.boxes for _, drawn in found]))
+
+
+def _marked(flat: Sequence[Sample]) -> Marked | None:
+    begins = _begins_seen(flat, "image_grid_thw", image_tokens)
+    found = [(begin, sample.marked) for begin, sample in zip(begins, flat, strict=True) if sample.marked is not None]
+    if not found:
+        return None
+    cells = _joined([begin * MARK_CELLS**2 + own.cells for begin, own in found])
+    return Marked(cells, _joined([own.kinds for _, own in found]), np.concatenate([own.spots for _, own in found]))
 
 
 def _begins_seen(flat: Sequence[Sample], grids: str, count: Callable[[Sequence[int]], int]) -> list[int]:

@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from omnie.data import skills
 from omnie.data.example import Example, Written
 from omnie.errors import OptionError
-from omnie.inputs import SPATIAL_MERGE, audio_tokens
-from omnie.media.types import Image, Video
+from omnie.inputs import LEGEND, MARK_CELLS, NAME, SERIES, SPATIAL_MERGE, TICK, audio_tokens
+from omnie.media.types import Document, Image, Video
 from omnie.messages import Message, Part, assistant, user
 from omnie.processor import Encoder
-from omnie.train.stream.packing import IGNORE, Drawn, Sample, Spelled, shrink
+from omnie.train.stream.packing import IGNORE, Drawn, Marked, Sample, Spelled, shrink
 
 SPELLING = "spelling/"
 """What stands before a skill's name when only its media and their transcript are wanted."""
@@ -49,7 +50,7 @@ class Stream:
     Attributes:
         weights: skill -> weight.
         example: (skill, index) -> Example.
-        encode: Example -> (tensors, what can be spelled, what things are drawn).
+        encode: An example as tensors, and what is to be seen in it.
         mix: Factors on the weights.
         seed: Of the order of skills and of the examples.
         encoders: Share of training, at its beginning, in which only media with a transcript are drawn, without a question.
@@ -60,7 +61,7 @@ class Stream:
 
     weights: Mapping[str, float]
     example: Callable[[str, int], Example]
-    encode: Callable[[Example], tuple[dict[str, np.ndarray], tuple[Spelled, ...], tuple[Drawn, ...]]]
+    encode: Callable[[Example], "Encoded"]
     mix: Mix
     seed: int = 0
     encoders: float = 0.0
@@ -96,8 +97,8 @@ class Stream:
         example = self.example(skill.removeprefix(SPELLING), number)
         if skill.startswith(SPELLING):
             example = replace(example, parts=(_unquestioned(example.parts[0]),), answer="", more=())
-        tensors, spelled, drawn = self.encode(example)
-        sample = Sample(skill, shrink(tensors), spelled, drawn, key)
+        made = self.encode(example)
+        sample = Sample(skill, shrink(made.tensors), made.spelled, made.drawn, made.marked, key)
         if skill.startswith(SPELLING):
             sample.tensors["labels"].fill(IGNORE)  # or a medium without a question would be answered by silence
             if self.repeats > 1:
@@ -108,8 +109,12 @@ class Stream:
 
 
 def _unquestioned(part: Part) -> Part:
-    """The medium alone; of a clip only its frames, for it is these that are read."""
-    return Part("video", replace(part.value, audio=None)) if isinstance(part.value, Video) else part
+    """The medium alone; of a clip only its frames, of a page only its picture, for it is these that are read."""
+    if isinstance(part.value, Video):
+        return Part("video", replace(part.value, audio=None))
+    if isinstance(part.value, Document):
+        return Part("document", Document(tuple(replace(page, words=()) for page in part.value.pages)))
+    return part
 
 
 def factor(mix: Mix, skill: str, progress: float) -> float:
@@ -147,17 +152,27 @@ def default_source(
     return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, encoders, spelling, repeats)
 
 
+class Encoded(NamedTuple):
+    """An example as tensors; what can be spelled in it, which things are drawn, and a chart's marks."""
+
+    tensors: dict[str, np.ndarray]
+    spelled: tuple[Spelled, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
+    marked: Marked | None = None
+
+
 class Encoding:
-    """Examples to tensors and what can be spelled and named in them, with the encoder of a processor folder. They may be longer
+    """Examples to tensors and what is to be seen in them, with the encoder of a processor folder. They may be longer
     than its context; a row of training holds them or leaves them out."""
 
     def __init__(self, processor: Path | None):
         self.encoder = Encoder.load(processor or BUILT_IN).with_context(sys.maxsize)
 
-    def __call__(self, example: Example) -> tuple[dict[str, np.ndarray], tuple[Spelled, ...], tuple[Drawn, ...]]:
-        """The conversation with its answer, its texts and its things."""
+    def __call__(self, example: Example) -> Encoded:
+        """The conversation with its answer."""
         tensors = self.encoder.encode(conversation(example), generation_prompt=False)
-        return tensors, spelled(example, tensors, self.encoder.tokenizer.encode), drawn(example, tensors)
+        texts = spelled(example, tensors, self.encoder.tokenizer.encode)
+        return Encoded(tensors, texts, drawn(example, tensors), marked(example, tensors))
 
 
 def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable[[str], Sequence[int]]) -> tuple[Spelled, ...]:
@@ -165,7 +180,7 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
 
     A text is read in the row of tokens in which its middle lies. Texts that stand side by side in the same tokens are read
     one after the other; those that stand there one below the other are not asked for. The tokens of a picture in which no
-    text's middle lies are to stay silent.
+    text's middle lies are to stay silent; of a page also those with several lines, for its text layer says what they say.
     """
     if example.transcript and "audio_lengths" in tensors:
         count = audio_tokens(int(tensors["audio_lengths"][0]))
@@ -188,7 +203,8 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
         if crowd[line.where].max() == 1
     ]
     rows_of = zip(places.reshape(-1, columns), crowd.reshape(-1, columns), strict=True)
-    silent = [Spelled.of(medium, "", (), own[free == 0]) for own, free in rows_of if (free == 0).any()]
+    idle = (lambda count: count != 1) if example.parts[0].kind == "document" else (lambda count: count == 0)
+    silent = [Spelled.of(medium, "", (), own[idle(count)]) for own, count in rows_of if idle(count).any()]
     return (*read, *silent)
 
 
@@ -212,6 +228,26 @@ def drawn(example: Example, tensors: Mapping[str, np.ndarray]) -> tuple[Drawn, .
         boxes = np.concatenate([ways, np.full((len(tokens), 1), math.log(side))], axis=1)
         found.append(Drawn(thing.thing or 0, tokens, boxes.astype(np.float32)))
     return tuple(found)
+
+
+def marked(example: Example, tensors: Mapping[str, np.ndarray]) -> Marked | None:
+    """In which cells of a chart's picture its marks lie; of several in one the first."""
+    if not example.marks or "image_grid_thw" not in tensors:
+        return None
+    rows, columns = (int(n) // SPATIAL_MERGE for n in tensors["image_grid_thw"][0][1:])
+    height, width = _size(example.parts[0].value)
+    kinds: dict[str | int, int] = {"tick": TICK, "name": NAME, "legend": LEGEND}
+    found: dict[int, tuple[int, tuple[float, float, float]]] = {}
+    for role, (right, down), half in example.marks:
+        y, x = down * rows * MARK_CELLS / height, right * columns * MARK_CELLS / width
+        row, column = min(max(int(y), 0), rows * MARK_CELLS - 1), min(max(int(x), 0), columns * MARK_CELLS - 1)
+        (token_row, cell_row), (token_column, cell_column) = divmod(row, MARK_CELLS), divmod(column, MARK_CELLS)
+        cell = (token_row * columns + token_column) * MARK_CELLS**2 + cell_row * MARK_CELLS + cell_column
+        kind = kinds[role] if isinstance(role, str) else SERIES + role
+        found.setdefault(cell, (kind, (y - row - 0.5, x - column - 0.5, half * columns / width)))
+    cells = sorted(found)
+    spots = np.array([found[cell][1] for cell in cells], np.float32)
+    return Marked(np.array(cells, np.int64), np.array([found[cell][0] for cell in cells], np.int64), spots)
 
 
 def _covered(begin: float, end: float, scale: float, count: int) -> slice:
@@ -267,8 +303,10 @@ def _lines(written: Sequence[Written], down: float, across: float, rows: int, co
     return lines
 
 
-def _size(value: Image | Video) -> tuple[int, int]:
-    """Height and width in pixels."""
+def _size(value: Image | Video | Document) -> tuple[int, int]:
+    """Height and width in pixels, of a document those of its only page."""
+    if isinstance(value, Document):
+        return value.pages[0].image.pixels.shape[:2]
     return value.frames.shape[1:3] if isinstance(value, Video) else value.pixels.shape[:2]
 
 
