@@ -1,5 +1,6 @@
 """Charts: equal seeds give equal examples, splits share nothing, answers follow from the numbers, pixels show the numbers."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from omnie.data import fonts, turns
 from omnie.data.charts import GENERATORS, axes, draw, examples, questions, spec, styles, templates
 from omnie.data.charts.content import RESERVED_TITLES
+from omnie.data.charts.questions import Subject
 from omnie.data.example import SPLITS, Example, generator_for
 from omnie.data.scoring import score
 from omnie.errors import InputError
@@ -168,6 +170,18 @@ def test_value_answers_are_the_chart_s_number():
         assert answer in held
 
 
+def test_values_are_quoted_as_marks_are_read():
+    """A category's values up to the one that is asked for, which alone is judged."""
+    chart = chart_of("bar", (1.0, 20.0, 3.0))
+    turn = questions.ask(np.random.default_rng(0), "train", chart, Subject("value", 0, 1), "en")
+    assert turn.quote == f"{chart.categories[1]}: 20" and turn.answer == "20"
+    two = replace(chart, series=(spec.Series("A", (1.0, 2.0, 3.0)), spec.Series("B", (4.0, 5.0, 6.0))))
+    turn = questions.ask(np.random.default_rng(0), "train", two, Subject("value", 1, 2), "en")
+    assert turn.quote == f"{chart.categories[2]} | A: 3 | B = 6"
+    made = Example("s", (), turn.answer, turn.scoring)
+    assert score(made, turn.quote) == 1.0 and score(made, turn.quote.replace("6", "3")) == 0.0
+
+
 def test_extreme_answers_are_the_largest_or_smallest():
     for chart, _, answer in answers("extreme"):
         place = chart.categories.index(answer)
@@ -244,7 +258,8 @@ def test_further_answers_are_true_and_nothing_is_asked_twice(skill):
         known, seen = truths(chart, "train"), []
         for question, answer in ((made.parts[1].value, made.answer), *made.more):
             if question in known:
-                matching = [about for *about, truth in known[question] if truth == answer]
+                bare = re.split(": | = ", answer)[-1]  # a value stands in its row
+                matching = [about for *about, truth in known[question] if truth == (bare if about[0] == "value" else answer)]
                 assert matching, (question, answer, known[question])
                 seen.append(min(matching))
             else:

@@ -4,53 +4,86 @@ import numpy as np
 import pytest
 import torch
 
-from omnie.inputs import NAME, SERIES, TICK
+from omnie.inputs import LEGEND, NAME, SERIES, TICK
 from omnie.model.reading.marks import Caption, Marks, Spot, Text, _rounded, _spots, captions
 from omnie.model.reading.spelling import Speller
 from omnie.model.reading.spelling import table as spelling
 from omnie.model.reading.words import Reading
 
+
+def word(row: int, right: float, letters: bytes) -> Text:
+    """Of letters of a fifth of a token."""
+    return Text(row, right, right + len(letters) / 5, letters)
+
+
 TICKS = [Spot(TICK, 1.5, 0.5, 0.4), Spot(TICK, 3.5, 0.5, 0.4), Spot(TICK, 5.5, 0.5, 0.4)]
-NUMBERS = [Text(1, 0.1, b"100"), Text(3, 0.2, b"50"), Text(5, 0.3, b"0")]
+NUMBERS = [word(1, 0.1, b"100"), word(3, 0.2, b"50"), word(5, 0.3, b"0")]
 NAMES = [Spot(NAME, 6.5, 2.0, 0.5), Spot(NAME, 6.5, 4.0, 0.8)]
-JAN, FEB = Text(6, 1.6, b"Jan"), [Text(6, 3.3, b"Feb"), Text(6, 3.8, b"ruar")]
+JAN, FEB = word(6, 1.6, b"Jan"), [word(6, 3.3, b"Feb"), word(6, 3.8, b"ruar")]
 
 
-def said(spots: list[Spot], words: list[Text]) -> list[tuple[str, int | None]]:
-    return [(caption.letters.decode(), caption.after) for caption in captions(spots, words)]
+def bar(series: int, down: float, right: float) -> Spot:
+    return Spot(SERIES + series, down, right, 0.0)
+
+
+def said(spots: list[Spot], words: list[Text]) -> list[str]:
+    """What stands at the words of names, these as numbers; and what stands alone."""
+    return [
+        caption.behind if caption.words is None else f"{caption.before}{list(caption.words)}{caption.behind}"
+        for caption in captions(spots, words)
+    ]
 
 
 def test_values_stand_behind_the_names_of_their_categories():
-    bars = [Spot(SERIES, 4.5, 2.0, 0.0), Spot(SERIES, 2.5, 4.0, 0.0)]
-    assert said([*TICKS, *NAMES, *bars], [*NUMBERS, JAN, *FEB]) == [(": 25", 3), (": 75", 5)]
+    """A sign before the lowest and the highest, and how they go on."""
+    bars = [bar(0, 4.5, 2.0), bar(0, 2.5, 4.0)]
+    assert said([*TICKS, *NAMES, *bars], [*NUMBERS, JAN, *FEB]) == ["_[3, 3]: 25", "^[4, 5]: 75", "/"]
+
+
+def test_the_course_is_told_from_mark_to_mark():
+    bars = [bar(0, down, right) for right, down in enumerate((4.5, 2.5, 2.6, 4.5))]
+    assert said([*TICKS, *bars], NUMBERS)[-1] == "/ - \\"
+    both = [*bars, *(bar(1, down, right + 0.2) for right, down in enumerate((1.5, 3.5, 1.5, 1.5)))]
+    assert said([*TICKS, *both], NUMBERS)[-1] == "/ - \\, \\ / -"
 
 
 def test_series_come_in_their_order():
-    bars = [Spot(SERIES + 1, 1.5, 2.2, 0.0), Spot(SERIES, 4.5, 1.8, 0.0)]
-    assert said([*TICKS, NAMES[0], *bars], [*NUMBERS, JAN]) == [(": 25, 100", 3)]
+    """By number where the legend is not read."""
+    bars = [bar(1, 1.5, 2.2), bar(0, 4.5, 1.8)]
+    assert said([*TICKS, NAMES[0], *bars], [*NUMBERS, JAN]) == ["[3, 3]: 25, 100"]
+
+
+def test_series_are_named_by_the_legend():
+    legend = [Spot(LEGEND, 0.5, 4.0, 0.4), Spot(LEGEND, 0.5, 2.0, 0.4)]
+    words = [word(0, 1.7, b"A"), word(0, 3.7, b" B"), *NUMBERS, JAN, *FEB]
+    bars = [bar(0, 4.5, 1.8), bar(1, 1.5, 2.2), bar(0, 2.5, 3.8), bar(1, 2.5, 4.2)]
+    assert said([*TICKS, *NAMES, *bars, *legend], words)[:2] == [
+        "_A: ^B: [5, 5] | A: 25 | B: 100",
+        "^A: _B: [6, 7] | A: 75 | B: 75",
+    ]
+    words[1] = word(0, 3.7, b"A")  # names that cannot be told apart say nothing
+    assert said([*TICKS, *NAMES, *bars, *legend], words)[:2] == ["[5, 5]: 25, 100", "[6, 7]: 75, 75"]
 
 
 def test_bars_may_lie():
     """The axis runs to the right then, and names stand one below the other."""
     ticks = [Spot(TICK, 6.5, at, 0.3) for at in (1.0, 3.0, 5.0)]
-    numbers = [Text(6, at - 0.3, text) for at, text in ((1.0, b"0"), (3.0, b"1"), (5.0, b"2"))]
-    names, words = [Spot(NAME, row + 0.5, 0.5, 0.4) for row in (1, 3)], [Text(1, 0.1, b"A"), Text(3, 0.1, b"B")]
-    bars = [Spot(SERIES, 1.5, 2.0, 0.0), Spot(SERIES, 3.5, 4.0, 0.0)]
-    assert said([*ticks, *names, *bars], [*words, *numbers]) == [(": 0.5", 0), (": 1.5", 1)]
+    numbers = [word(6, at - 0.3, text) for at, text in ((1.0, b"0"), (3.0, b"1"), (5.0, b"2"))]
+    names, words = [Spot(NAME, row + 0.5, 0.5, 0.4) for row in (1, 3)], [word(1, 0.1, b"A"), word(3, 0.1, b"B")]
+    assert said([*ticks, *names, bar(0, 1.5, 2.0), bar(0, 3.5, 4.0)], [*words, *numbers]) == ["_[0, 0]: 0.5", "^[1, 1]: 1.5"]
 
 
 def test_a_tick_that_is_misread_is_outvoted():
     ticks = [*TICKS, Spot(TICK, 4.5, 0.5, 0.4)]
-    bar = Spot(SERIES, 2.5, 2.0, 0.0)
-    assert said([*ticks, NAMES[0], bar], [*NUMBERS[:2], Text(4, 0.2, b"26"), Text(5, 0.3, b"9"), JAN]) == [(": 75", 4)]
-    assert said([*TICKS, NAMES[0], bar], [*NUMBERS[:2], Text(5, 0.3, b"30"), JAN]) == []  # two of three do not decide
+    shown = [NAMES[0], bar(0, 2.5, 2.0)]
+    assert said([*ticks, *shown], [*NUMBERS[:2], word(4, 0.2, b"26"), word(5, 0.3, b"9"), JAN]) == ["[4, 4]: 75"]
+    assert said([*TICKS, *shown], [*NUMBERS[:2], word(5, 0.3, b"30"), JAN]) == ["[3, 3]"]  # two of three do not decide
 
 
-@pytest.mark.parametrize(("texts", "value"), [("1.000 € 500 € 0 €", "750"), ("1.0k 500 0", "750"), ("1,5 1,0 0,5", "1.25")])
+@pytest.mark.parametrize(("texts", "value"), [("1.000€ 500€ 0€", "750"), ("1.0k 500 0", "750"), ("1,5 1,0 0,5", "1.25")])
 def test_numbers_as_axes_have_them(texts: str, value: str):
-    marks = texts.replace(" €", "€").split()
-    words = [Text(row, 0.2, text.encode()) for row, text in zip((1, 3, 5), marks, strict=True)]
-    assert said([*TICKS, NAMES[0], Spot(SERIES, 2.5, 2.0, 0.0)], [*words, JAN])[0][0] == f": {value}"
+    words = [word(row, 0.2, text.encode()) for row, text in zip((1, 3, 5), texts.split(), strict=True)]
+    assert said([*TICKS, NAMES[0], bar(0, 2.5, 2.0)], [*words, JAN]) == [f"[3, 3]: {value}"]
 
 
 def test_values_are_as_fine_as_pixels():
@@ -60,14 +93,27 @@ def test_values_are_as_fine_as_pixels():
 
 def test_marks_without_a_name_stand_alone():
     """Names may be slanted, and scatter plots have none."""
-    points = [Spot(SERIES, 4.5, 5.0, 0.0), Spot(SERIES, 2.5, 2.0, 0.0)]
-    found = captions([*TICKS, *points], NUMBERS)
-    assert found == [Caption(b"75", None, 4, 2.0), Caption(b"25", None, 4, 5.0)]
+    found = captions([*TICKS, bar(0, 4.5, 5.0), bar(0, 2.5, 2.0)], NUMBERS)
+    assert found == [Caption("75", row=4, right=2.0), Caption("25", row=4, right=5.0), Caption("\\", row=2, right=2.0)]
 
 
-def test_without_an_axis_nothing_is_said():
-    assert captions([NAMES[0], Spot(SERIES, 2.5, 2.0, 0.0)], [JAN]) == []
-    assert captions(TICKS, []) == []
+def test_without_an_axis_no_values_are_said():
+    """But which is higher, and how they go on."""
+    assert said([*NAMES, bar(0, 4.5, 2.0), bar(0, 2.5, 4.0)], [JAN, *FEB]) == ["_[0, 0]", "^[1, 2]", "/"]
+    assert captions([NAMES[0], bar(0, 2.5, 2.0)], [JAN]) == [Caption("", "", (0, 0))]
+    assert captions(TICKS, []) == [] and captions(TICKS, NUMBERS) == [] and captions([], []) == []
+
+
+def test_neighbours_in_a_row_are_parted_at_the_widest_gap():
+    """Where a word begins is known to a token only: the S of the second name is read a little early."""
+    names = [Spot(NAME, 6.5, 2.0, 0.6), Spot(NAME, 6.5, 4.0, 0.6)]
+    words = [word(6, 1.4, b"Tele"), word(6, 2.2, b"x"), word(6, 3.0, b"S"), word(6, 3.2, b"egeln")]
+    assert said([*TICKS, *names, bar(0, 4.5, 2.0), bar(0, 2.5, 4.0)], [*NUMBERS, *words])[:2] == ["_[3, 4]: 25", "^[5, 6]: 75"]
+
+
+def test_a_text_at_the_edge_of_a_row_may_be_read_in_the_next():
+    ticks = [Spot(TICK, down, 0.5, 0.4) for down in (2.05, 4.05, 6.05)]
+    assert said([*ticks, bar(0, 3.05, 2.0)], NUMBERS) == ["75"]
 
 
 def made(kinds: list[int]) -> Marks:
@@ -97,8 +143,8 @@ def test_marks_are_found_where_cells_say():
 
 
 def test_cells_that_mean_the_same_place_are_one_mark():
-    shares = np.tile(np.float32([0, 0, 0, 1]), (2, 4, 1))
-    shares[0, 1] = shares[1, 0] = [0, 0, 0.4, 0.6]
+    shares = np.tile(np.float32([0, 0, 0, 0, 1]), (2, 4, 1))
+    shares[0, 1] = shares[1, 0] = [0, 0, 0, 0.4, 0.6]
     places = np.zeros((2, 4, 3), np.float32)
     places[0, 1, 1], places[1, 0, 1] = 0.5, -0.5  # both mean the border between the two tokens
     assert [(spot.kind, spot.down, spot.right) for spot in _spots(shares, places, 2)] == [(SERIES, 0.25, 1.0)]
@@ -112,10 +158,11 @@ def test_a_reading_says_them():
     speller = Speller.of(spelling(vocabulary, 1))
     reading = Reading(4, 2, flat=True, marks=1)
     letters = {1 * 8: "9", 3 * 8: "5", 5 * 8: "1", 6 * 8 + 4: "a", 6 * 8 + 6: "b"}  # four tokens a row, two steps a token
-    found = np.array([[vocabulary.index(text.encode()), step, 1] for step, text in letters.items()])
+    found = np.array([[vocabulary.index(text.encode()), step, 1, step] for step, text in letters.items()])
     ticks = [Spot(TICK, row + 0.5, 0.5, 0.4) for row in (1, 3, 5)]
     names = [Spot(NAME, 6.5, right, 0.4) for right in (2.3, 3.3)]
-    bars = [Spot(SERIES, 1.5, 2.3, 0.0), Spot(SERIES, 2.5, 3.3, 0.0)]
+    bars = [bar(0, 1.5, 2.3), bar(0, 2.5, 3.3)]
     more = reading._captioned(found, [[*ticks, *names, *bars]], [(1, 7, 4)], speller)
-    assert b"".join(vocabulary[word] for word in more[:, 0]).decode() == "951a: 9b: 7"
-    assert (np.diff(more[:, 1]) >= 0).all() and more[:, 2].sum() == 5
+    assert b"".join(vocabulary[word] for word in more[:, 0]).decode() == "9\\51^a: 9_b: 7"
+    assert (np.diff(more[:, 1]) >= 0).all()
+    assert [vocabulary[word] for word in more[more[:, 2] > 0, 0]] == [b"9", b"\\", b"5", b"1", b"^", b"_"]

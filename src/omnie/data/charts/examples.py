@@ -49,7 +49,8 @@ def example(skill: str, draw: Draw, rng: np.random.Generator, split: Split) -> E
     pixels, families, written, marks = draw(rng, split, chart)
     parts = (Part("image", Image(pixels)), text(first.question))
     families = {**families, "template": first.template}
-    made = Example(skill, parts, first.answer, first.scoring, families=families, written=written, marks=marks)
+    seen = {"written": written, "marks": marks}
+    made = Example(skill, parts, first.answer, first.scoring, families=families, quote=first.quote, **seen)
     return followed(made, split, _others(rng, split, chart, subject), int(rng.integers(3, 6)), ROOM)
 
 

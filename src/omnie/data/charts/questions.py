@@ -52,11 +52,11 @@ def ask(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, 
 
 
 def _turn(rng, split: Split, name: str, language: str, answer: str, scoring: Scoring, *, series: str = "",
-          **fields: str) -> Turn:  # fmt: skip
+          quote: str | None = None, **fields: str) -> Turn:  # fmt: skip
     question, template = templates.pick(rng, split, f"{name}/{language}", **fields)
     if series:
         question = templates.pick(rng, split, "within", s=series, q=question)[0]
-    return Turn(question, answer, template, scoring)
+    return Turn(question, answer, template, scoring, quote)
 
 
 def _title(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn:
@@ -73,7 +73,18 @@ def _value(rng: np.random.Generator, split: Split, chart: Chart, subject: Subjec
         return None
     series = chart.series[subject.series]
     where = _address(rng, split, chart.categories[subject.category], series.name)
-    return _turn(rng, split, "value", language, spec.plain(series.values[subject.category]), "number", x=where)
+    answer, quote = spec.plain(series.values[subject.category]), None if chart.is_pie else _row(chart, subject)
+    return _turn(rng, split, "value", language, answer, "cell", quote=quote, x=where)
+
+
+def _row(chart: Chart, subject: Subject) -> str:
+    """A category's values up to the one that is asked for, as they are read off the marks (`model/reading/marks.py`)."""
+    cells = [(series.name, spec.plain(series.values[subject.category])) for series in chart.series[: subject.series + 1]]
+    name = chart.categories[subject.category]
+    if len(chart.series) == 1:
+        return f"{name}: {cells[0][1]}"
+    before = "".join(f" | {series}: {value}" for series, value in cells[:-1])
+    return f"{name}{before} | {cells[-1][0]} = {cells[-1][1]}"
 
 
 def _address(rng: np.random.Generator, split: Split, category: str, series: str) -> str:

@@ -33,14 +33,18 @@ FAINT, SURE = 0.15, 0.5
 """Probability from which a cell is looked at, and which the cells that mean the same place must have together."""
 NEAR = 0.35
 """Marks of a kind closer than this are one, in tokens."""
-ASTRAY = 0.3
+ASTRAY = 1.0
 """How far a text may be read from where its mark lies, in tokens."""
+BETWEEN = 0.25
+"""How far above or below a row of tokens the middle of what is read in it may be said to lie."""
 OFF = 0.2
 """How far from where the line puts it a tick may lie, in tokens."""
 FINE = 0.1
 """Values are said to a power of ten below this share of what a token spans."""
 LEVEL = 0.03
 """A rise by less than this share of the axis looks level."""
+PLOT = 8.0
+"""Height of a plot whose ticks are not read, in tokens."""
 BESIDE = 0.6
 """A mark that is further from the nearest name than this share of the distance between names belongs to none."""
 
@@ -55,10 +59,11 @@ class Spot(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A word that is read: in which row of tokens, how far to the right it begins, and its letters."""
+    """A word that is read: in which row of tokens, how far to the right it begins and ends, and its letters."""
 
     row: int
     right: float
+    end: float
     letters: bytes
 
 
@@ -136,17 +141,17 @@ def _spots(shares_TCK: np.ndarray, places_TC3: np.ndarray, columns: int) -> Iter
 
 
 def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
-    """The values of a chart's marks, each category's behind its name; none where the ticks do not agree on an axis.
+    """The values of a chart's marks, each category's behind its name. Where the ticks do not agree on an axis, only which is
+    the highest and the lowest, and how they go on.
 
     Args:
         spots: Its marks.
         words: What is read in its picture, in order.
     """
-    axis = _axis([spot for spot in spots if spot.kind == TICK], words)
-    if axis is None:
-        return []
-    shown = sorted((spot for spot in spots if spot.kind >= SERIES), key=axis.along)
+    named = _named(spots, words)
     names = [spot for spot in spots if spot.kind == NAME]
+    axis = _axis([(spot, _text(named[spot], words)) for spot in spots if spot.kind == TICK]) or _unknown(names)
+    shown = sorted((spot for spot in spots if spot.kind >= SERIES), key=axis.along)
     where = np.array([axis.along(spot) for spot in names])
     reach = BESIDE * float(np.median(np.diff(np.sort(where)))) if len(names) > 1 else math.inf
     of: dict[int | None, list[Spot]] = {}
@@ -154,34 +159,38 @@ def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
         off = np.abs(where - axis.along(spot))
         of.setdefault(int(off.argmin()) if len(off) and off.min() <= reach else None, []).append(spot)
     alone = of.pop(None, [])
-    series = _series([spot for spot in spots if spot.kind == LEGEND], shown, words)
+    legend = [(spot, _text(named[spot], words)) for spot in spots if spot.kind == LEGEND]
+    series = _series(legend, sorted({spot.kind for spot in shown}))
     signs = _signs(shown, axis, series)
     found = []
     for index, own in of.items():
-        said = _words_of(names[index or 0], words)
+        said = named[names[index or 0]]
         if said:
             own = sorted(own, key=lambda spot: spot.kind)
             behind = "".join(f" | {series[spot.kind]}: {axis.said(spot)}" for spot in own) if series else ""
-            behind = behind or ": " + ", ".join(axis.said(spot) for spot in own)
+            behind = (behind or ": " + ", ".join(axis.said(spot) for spot in own)) if axis.known else ""
             found.append(Caption(behind, "".join(signs.get(spot, "") for spot in own), (said[0], said[-1])))
         else:
             alone += own
     lowest = int(max((spot.down for spot in alone), default=0))
-    found += [Caption(axis.said(spot), row=lowest, right=spot.right) for spot in sorted(alone, key=lambda spot: spot.right)]
+    alone = sorted(alone if axis.known else (), key=lambda spot: spot.right)
+    found += [Caption(axis.said(spot), row=lowest, right=spot.right) for spot in alone]
     if axis.upright and (course := _course(shown, axis)):
         found.append(Caption(course, row=int(min(spot.down for spot in shown)), right=shown[0].right))
     return found
 
 
-def _series(legend: Sequence[Spot], shown: Sequence[Spot], words: Sequence[Text]) -> dict[int, str]:
+def _text(found: Sequence[int], words: Sequence[Text]) -> str:
+    return b"".join(words[n].letters for n in found).decode(errors="replace").strip()
+
+
+def _series(legend: Sequence[tuple[Spot, str]], kinds: Sequence[int]) -> dict[int, str]:
     """Kind -> name of each series, in the legend's order; none where only one is shown, or names are not read apart."""
-    kinds = sorted({spot.kind for spot in shown})
     if len(kinds) < 2 or not legend:
         return {}
-    places = np.array([(spot.down, spot.right) for spot in legend])
+    places = np.array([(spot.down, spot.right) for spot, _ in legend])
     order = places[:, int(np.ptp(places[:, 1]) > np.ptp(places[:, 0]))].argsort()
-    said = [b"".join(words[n].letters for n in _words_of(legend[n], words)).decode(errors="replace").strip() for n in order]
-    found = {SERIES + n: name for n, name in enumerate(said) if name}
+    found = {SERIES + n: legend[index][1] for n, index in enumerate(order) if legend[index][1]}
     return found if all(kind in found for kind in kinds) and len(set(found.values())) == len(found) else {}
 
 
@@ -206,17 +215,40 @@ def _course(shown: Sequence[Spot], axis: Axis) -> str:
     return ", ".join(filter(None, found))
 
 
-def _words_of(spot: Spot, words: Sequence[Text]) -> list[int]:
-    """Which words stand where a name or a number is marked; of two rows that may be meant the nearer one."""
-    row = int(spot.down)
-    share = spot.down - row
-    rows = [row, *([row - 1] if share < ASTRAY else [row + 1] if share > 1 - ASTRAY else [])]
-    begin, end = spot.right - spot.half - ASTRAY, spot.right + spot.half
-    for row in rows:
-        found = [n for n, word in enumerate(words) if word.row == row and begin <= word.right <= max(end, begin + 2 * ASTRAY)]
-        if found:
-            return found
-    return []
+def _named(spots: Sequence[Spot], words: Sequence[Text]) -> dict[Spot, list[int]]:
+    """Which words stand at ticks, names and legends.
+
+    Letters are read somewhere in the tokens that see them, so where a word stands is known to a token only, and of neighbours
+    in a row the words between their middles are parted where the gap is widest.
+    """
+    texts = [spot for spot in spots if spot.kind < SERIES]
+    found: dict[Spot, list[int]] = {spot: [] for spot in texts}
+    rows = [_row(spot, words) for spot in texts]
+    for row in set(rows):
+        own = sorted((spot for spot, where in zip(texts, rows, strict=True) if where == row), key=lambda spot: spot.right)
+        here = [n for n, word in enumerate(words) if word.row == row]
+        begin = 0
+        for spot, following in zip(own, [*own[1:], None], strict=True):
+            end = len(here) if following is None else _parting(spot.right, following.right, [words[n] for n in here])
+            low, high = spot.right - spot.half - ASTRAY, spot.right + spot.half + ASTRAY
+            found[spot] = [n for n in here[begin:end] if low <= words[n].right <= high]
+            begin = end
+    return found
+
+
+def _row(spot: Spot, words: Sequence[Text]) -> int:
+    """The row of tokens in which a text is read: that of its middle, or one next to it if there alone anything is read."""
+    row, share = int(spot.down), spot.down % 1
+    rows = [row, *([row - 1] if share < BETWEEN else [row + 1] if share > 1 - BETWEEN else [])]
+    near = {word.row for word in words if abs(word.right - spot.right) <= spot.half + ASTRAY}
+    return next((where for where in rows if where in near), row)
+
+
+def _parting(left: float, right: float, words: Sequence[Text]) -> int:
+    """How many of a row's words stand left of the widest gap between two places."""
+    begin, end = (sum(word.right <= place for word in words) for place in (left, right))
+    starts, ends = [*(word.right for word in words), right], [left, *(word.end for word in words)]
+    return begin + int(np.argmax([min(starts[n], right) - ends[n] for n in range(begin, end + 1)]))
 
 
 @dataclass(frozen=True)
@@ -227,12 +259,14 @@ class Axis:
         upright: Whether values run upwards, not to the right.
         slope, start: Of the line: value per token, and the value at 0.
         span: Between the lowest and the highest tick.
+        known: Whether values are; else a token is one.
     """
 
     upright: bool
     slope: float
     start: float
     span: float
+    known: bool = True
 
     def along(self, spot: Spot) -> float:
         """How far along the other axis, that of the categories."""
@@ -246,10 +280,10 @@ class Axis:
         return _rounded(self.value(spot), abs(self.slope) * FINE)
 
 
-def _axis(ticks: Sequence[Spot], words: Sequence[Text]) -> Axis | None:
+def _axis(ticks: Sequence[tuple[Spot, str]]) -> Axis | None:
     """The line through two ticks that most ticks agree with (RANSAC; Fischler and Bolles 1981), fitted to these. Two are enough
     only where there are no more."""
-    read = [(tick, number) for tick in ticks if (number := _number(tick, words)) is not None]
+    read = [(tick, number) for tick, said in ticks if (number := _number(said)) is not None]
     if len(read) < 2:
         return None
     places = np.array([(tick.down, tick.right) for tick, _ in read])
@@ -257,7 +291,7 @@ def _axis(ticks: Sequence[Spot], words: Sequence[Text]) -> Axis | None:
     at, values = places[:, 0 if upright else 1], np.array([number for _, number in read])
     best = np.zeros(len(read), bool)
     for i, j in itertools.combinations(range(len(read)), 2):
-        if abs(at[i] - at[j]) < ASTRAY:
+        if abs(at[i] - at[j]) < NEAR:
             continue
         slope = (values[j] - values[i]) / (at[j] - at[i])
         if (slope < 0) == upright and slope:
@@ -269,11 +303,17 @@ def _axis(ticks: Sequence[Spot], words: Sequence[Text]) -> Axis | None:
     return Axis(upright, float(slope), float(start), float(np.ptp(values[best])))
 
 
-def _number(tick: Spot, words: Sequence[Text]) -> float | None:
-    text = b"".join(words[n].letters for n in _words_of(tick, words)).decode(errors="replace")
-    match = NUMBER.search(text)
+def _unknown(names: Sequence[Spot]) -> Axis:
+    """An axis whose ticks are not read; it lies where names stand one below the other."""
+    places = np.array([(spot.down, spot.right) for spot in names]).reshape(-1, 2)
+    lying = len(names) > 1 and np.ptp(places[:, 0]) > np.ptp(places[:, 1])
+    return Axis(False, 1.0, 0.0, PLOT, False) if lying else Axis(True, -1.0, 0.0, PLOT, False)
+
+
+def _number(said: str) -> float | None:
+    match = NUMBER.search(said)
     value = parse_number(match.group()) if match else None
-    return value * 1000 if value is not None and text.rstrip().endswith(("k", "K")) else value
+    return value * 1000 if value is not None and said.endswith(("k", "K")) else value
 
 
 def _rounded(value: float, step: float) -> str:

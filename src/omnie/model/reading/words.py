@@ -195,14 +195,14 @@ class Reading(nn.Module):
         letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
         parts = [self._words(letters_S, sizes, speller)]
         if told is not None:
-            parts.append(torch.stack([told.words, told.at, told.first], dim=1).cpu().numpy())
+            parts.append(torch.stack([told.words, told.at, told.first, told.at], dim=1).cpu().numpy())
         if seen is not None:
-            parts.append(seen)
+            parts.append(np.concatenate([seen, seen[:, 1:2]], axis=1))
         found = np.concatenate(parts)
         found = found[found[:, 1].argsort(kind="stable")]
         if spots is not None:
             found = self._captioned(found, spots, sizes, speller)
-        words_W, steps_W, first_W = found.T
+        words_W, steps_W, first_W, _ = found.T
         if self.place is not None:
             words_W, steps_W = self._parted(words_W, steps_W, first_W.astype(bool), sizes, speller)
         counts = np.array([math.prod(size) for size in sizes], np.int64)
@@ -213,7 +213,8 @@ class Reading(nn.Module):
         return Words(np.ascontiguousarray(words_W), steps_W // self.steps, slots_W, last_W, last_but_one_W)
 
     def _words(self, letters_S: np.ndarray, sizes: Sequence[Size], speller: Speller) -> np.ndarray:
-        """int64 [W, 3]: the words that the likeliest letters make, the step at which each begins, and whether a text does."""
+        """int64 [W, 4]: the words that the likeliest letters make, the step at which each begins, whether a text does, and the
+        step of its last letter."""
         lines = self._lines(sizes)
         line_S = np.repeat(np.arange(len(lines)), np.array(lines, np.int64) * self.steps)
         ahead = np.ones(len(letters_S), bool)  # of equal letters side by side the first one counts
@@ -224,47 +225,52 @@ class Reading(nn.Module):
         if self.place is not None:
             apart |= np.diff(steps_L) > GAP
         ends = [*(np.flatnonzero(apart) + 1).tolist(), len(letters)]
-        found: list[tuple[int, int, bool]] = []
+        found: list[tuple[int, int, bool, int]] = []
         begin = 0
         for end in ends:
             words = speller.words(letters[begin:end])
-            found += [(word, steps_L[begin + place], not n) for n, (word, place) in enumerate(words)]
+            for n, (word, place) in enumerate(words):
+                last = begin + place + len(speller.letters[word]) - 1
+                found.append((word, steps_L[begin + place], not n, steps_L[last]))
             begin = end
-        return np.array(found, np.int64).reshape(-1, 3)
+        return np.array(found, np.int64).reshape(-1, 4)
 
     def _captioned(
-        self, found_W3: np.ndarray, spots: Sequence[Sequence[Spot]], sizes: Sequence[Size], speller: Speller
+        self, found_W4: np.ndarray, spots: Sequence[Sequence[Spot]], sizes: Sequence[Size], speller: Speller
     ) -> np.ndarray:
         """Words, steps and beginnings of texts, with those that the marks of charts say in their places."""
-        found_W3 = found_W3.copy()
+        found_W4 = found_W4.copy()
         shapes = [(rows, columns) for frames, rows, columns in sizes for _ in range(frames)]
-        added: list[tuple[int, int, bool]] = []
+        added: list[tuple[int, int, bool, int]] = []
         at: list[int] = []
 
         def add(letters: str, place: int, step: int, first: bool) -> None:
             words = [word for word, _ in speller.words(letters.encode())]
-            added.extend((word, step, first and not n) for n, word in enumerate(words))
+            added.extend((word, step, first and not n, step) for n, word in enumerate(words))
             at.extend([place] * len(words))
 
         first_step = 0
         for (rows, columns), own in zip(shapes, spots, strict=True):
             last_step = first_step + rows * columns * self.steps
-            begin, end = np.searchsorted(found_W3[:, 1], (first_step, last_step))
+            begin, end = np.searchsorted(found_W4[:, 1], (first_step, last_step))
             if own:
-                row_W, step_W = np.divmod(found_W3[begin:end, 1] - first_step, columns * self.steps)
-                letters = [speller.letters.get(word, b"") for word in found_W3[begin:end, 0].tolist()]
-                texts = [Text(*word) for word in zip(row_W.tolist(), (step_W / self.steps).tolist(), letters, strict=True)]
+                words_W, steps_W, _, last_W = found_W4[begin:end].T
+                row_W, right_W = np.divmod((steps_W - first_step) / self.steps, columns)
+                end_W = right_W + (last_W + 1 - steps_W) / self.steps
+                letters = [speller.letters.get(word, b"") for word in words_W.tolist()]
+                where = zip(row_W.astype(int).tolist(), right_W.tolist(), end_W.tolist(), letters, strict=True)
+                texts = [Text(*word) for word in where]
                 for behind, before, words, row, right in captions(own, texts):
                     if words is None:
                         step = first_step + (row * columns + min(int(right), columns - 1)) * self.steps
-                        add(behind, int(np.searchsorted(found_W3[:, 1], step)), step, True)
+                        add(behind, int(np.searchsorted(found_W4[:, 1], step)), step, True)
                     else:
                         first, last = begin + words[0], begin + words[1]
-                        found_W3[first, 2] = not before
-                        add(before, first, int(found_W3[first, 1]), True)
-                        add(behind, last + 1, int(found_W3[last, 1]), False)
+                        found_W4[first, 2] = not before
+                        add(before, first, int(found_W4[first, 1]), True)
+                        add(behind, last + 1, int(found_W4[last, 1]), False)
             first_step = last_step
-        return np.insert(found_W3, at, added, axis=0) if added else found_W3
+        return np.insert(found_W4, at, added, axis=0) if added else found_W4
 
     def _parted(
         self, words_W: np.ndarray, steps_W: np.ndarray, first_W: np.ndarray, sizes: Sequence[Size], speller: Speller
