@@ -8,7 +8,7 @@ from omnie.inputs import LEGEND, NAME, SERIES, TICK
 from omnie.model.reading.marks import Caption, Marks, Spot, Text, _rounded, _spots, captions
 from omnie.model.reading.spelling import Speller
 from omnie.model.reading.spelling import table as spelling
-from omnie.model.reading.words import Reading
+from omnie.model.reading.words import Reading, Told, Words
 
 
 def word(row: int, right: float, letters: bytes) -> Text:
@@ -166,3 +166,16 @@ def test_a_reading_says_them():
     assert b"".join(vocabulary[word] for word in more[:, 0]).decode() == "9\\51^a: 9_b: 7"
     assert (np.diff(more[:, 1]) >= 0).all()
     assert [vocabulary[word] for word in more[more[:, 2] > 0, 0]] == [b"9", b"\\", b"5", b"1", b"^", b"_"]
+
+
+def test_told_marks_are_read_in_place_of_found_ones():
+    vocabulary = [b"", *(bytes([n]) for n in range(32, 127)), b"\n", b" |"]
+    speller = Speller.of(spelling(vocabulary, 1))
+    reading = Reading(4, 2, flat=True, marks=1).eval()
+    at, words = torch.tensor([2, 10, 18]), torch.tensor([vocabulary.index(text) for text in (b"9", b"5", b"1")])
+    spots = [Spot(TICK, row + 0.5, 0.9, 0.4) for row in (0, 1, 2)] + [bar(0, 1.0, 3.0)]
+    told = Told(torch.ones(24, dtype=torch.bool), at, words, torch.ones(3, dtype=torch.bool), (spots,))
+    said: list[Words] = []
+    with torch.no_grad():
+        reading(torch.randn(12, 4), [(1, 3, 4)], torch.randn(len(vocabulary), 4), speller, told, True, said)
+    assert b"".join(vocabulary[word] for word in said[0].words).decode() == "9\n5 |7\n1"

@@ -16,6 +16,7 @@ from omnie.media.types import Image
 from omnie.messages import Part, text
 from omnie.model.reading.marks import Marks, Text, _spots, captions
 from omnie.train.objective.losses import MarkedTensors, marks_loss
+from omnie.train.objective.telling import told_marks
 from omnie.train.stream import source
 from omnie.train.stream.packing import Sample, collate
 
@@ -79,6 +80,20 @@ def test_marks_lie_in_cells_of_tokens():
     np.testing.assert_allclose(found.spots[0], [10 / 14 - 0.5, 20 / 14 - 1.5, 0.5], rtol=1e-6)
     np.testing.assert_allclose(found.spots[2], [30 / 14 - 2.5, 35 / 14 - 2.5, 0.0], rtol=1e-6)
     assert source.marked(Example("s", made.parts, "a"), {"image_grid_thw": np.array([[1, 4, 4]])}) is None
+
+
+def test_told_marks_are_those_that_were_drawn():
+    """Of two pictures, the second of which is a chart; the first is left to the encoder."""
+    marks = (Mark("tick", (20, 10), 14), Mark(1, (35, 30)), Mark("name", (27.9, 55), 7))
+    made = Example("s", (Part("image", Image(np.zeros((56, 56, 3), np.uint8))), text("?")), "a", marks=marks)
+    found = source.marked(made, {"image_grid_thw": np.array([[1, 4, 4]])})
+    first = 2 * 3 * MARK_CELLS**2
+    where = MarkedTensors(*(torch.from_numpy(values) for values in (found.cells + first, found.kinds, found.spots)))
+    nothing, spots = told_marks(where, [[1, 4, 6], [1, 4, 4]], 1.0)
+    assert nothing is None and [spot.kind for spot in spots] == [TICK, NAME, SERIES + 1]
+    places = [[spot.right * TOKEN, spot.down * TOKEN, spot.half * TOKEN] for spot in spots]
+    np.testing.assert_allclose(places, [[20, 10, 14], [27.9, 55, 7], [35, 30, 0]], rtol=1e-5)
+    assert told_marks(where, [[1, 4, 6], [1, 4, 4]], 0.0) == (None, None)
 
 
 def test_batches_count_cells_through_all_pictures():

@@ -25,7 +25,7 @@ from omnie.train.model import build, export, seed_of, shorten
 from omnie.train.objective.losses import cross_entropy, marks_loss, reading_loss, things_loss
 from omnie.train.objective.pointing import Pointers, breaks, told_heads, told_places
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
-from omnie.train.objective.telling import told
+from omnie.train.objective.telling import told, told_marks
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
 from omnie.train.optim.process import prepare
 from omnie.train.optim.schedule import Schedule
@@ -296,6 +296,9 @@ class Trainer:
                 rows, tokens = None, sum(count(grid) for grid in step.inputs[f"{name}_grid_thw"].tolist())
             steps = reading["audio" if name == "audio" else "image"].steps
             found[name] = told(texts, steps, self.config.teach, tokens, rows)
+            if name == "image" and step.marked:
+                spots = told_marks(step.marked, step.inputs["image_grid_thw"].tolist(), self.config.teach)
+                found[name] = dataclasses.replace(found[name], spots=spots)
         return found or None
 
     def _alignment(self, name: str, tokens: Tensor, step: Step) -> Tensor:

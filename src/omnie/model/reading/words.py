@@ -74,12 +74,14 @@ class Told:
         at: int64 [W], the steps of the words.
         words: int64 [W].
         first: bool [W], whether a text begins with it.
+        spots: Of each frame of each picture the marks that are to be found, or None where the encoder finds them itself.
     """
 
     steps: Tensor
     at: Tensor
     words: Tensor
     first: Tensor
+    spots: tuple[Sequence[Spot] | None, ...] = ()
 
 
 class Words(NamedTuple):
@@ -165,6 +167,8 @@ class Reading(nn.Module):
             places_TW = places(sizes).to(x)
             x = x + self.place(places_TW)
         spots = self.marks.read(tokens_TD, sizes) if self.marks is not None and still else None
+        if spots is not None and told is not None and told.spots:
+            spots = [list(own if known is None else known) for own, known in zip(spots, told.spots, strict=True)]
         read = self.read(tokens_TD, sizes, speller, told, seen, spots)
         if said is not None:
             said.append(read)
