@@ -53,6 +53,13 @@ def test_series_come_in_their_order():
     assert said([*TICKS, NAMES[0], *bars], [*NUMBERS, JAN]) == ["[3, 3]: 25, 100"]
 
 
+def test_bars_side_by_side_are_series_though_they_look_alike():
+    bars = [bar(0, 1.5, 2.2), bar(0, 4.5, 1.8), bar(0, 3.5, 3.8), bar(0, 5.5, 4.2)]
+    assert said([*TICKS, *NAMES, *bars], [*NUMBERS, JAN, *FEB]) == ["[3, 3]: 25, 100", "[4, 5]: 50, 0", "/, \\"]
+    points = [bar(0, 1.5, 2.0), bar(0, 4.5, 2.05)]  # one above the other they are not
+    assert said([*TICKS, *NAMES, *points], [*NUMBERS, JAN, *FEB])[0] in ("_^[3, 3]: 100, 25", "^_[3, 3]: 100, 25")
+
+
 def test_series_are_named_by_the_legend():
     legend = [Spot(LEGEND, 0.5, 4.0, 0.4), Spot(LEGEND, 0.5, 2.0, 0.4)]
     words = [word(0, 1.7, b"A"), word(0, 3.7, b" B"), *NUMBERS, JAN, *FEB]

@@ -43,6 +43,8 @@ FINE = 0.1
 """Values are said to a power of ten below this share of what a token spans."""
 LEVEL = 0.03
 """A rise by less than this share of the axis looks level."""
+ABREAST = 0.15
+"""Bars side by side are further apart than this, in tokens."""
 PLOT = 8.0
 """Height of a plot whose ticks are not read, in tokens."""
 BESIDE = 0.6
@@ -159,6 +161,8 @@ def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
         off = np.abs(where - axis.along(spot))
         of.setdefault(int(off.argmin()) if len(off) and off.min() <= reach else None, []).append(spot)
     alone = of.pop(None, [])
+    of = _told_apart(of, axis)
+    shown = sorted((spot for own in (alone, *of.values()) for spot in own), key=axis.along)
     legend = [(spot, _text(named[spot], words)) for spot in spots if spot.kind == LEGEND]
     series = _series(legend, sorted({spot.kind for spot in shown}))
     signs = _signs(shown, axis, series)
@@ -178,6 +182,23 @@ def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
     if axis.upright and (course := _course(shown, axis)):
         found.append(Caption(course, row=int(min(spot.down for spot in shown)), right=shown[0].right))
     return found
+
+
+def _told_apart(of: dict[int | None, list[Spot]], axis: Axis) -> dict[int | None, list[Spot]]:
+    """Marks of equal kinds that belong to one name are bars side by side: of as many series, in their order."""
+    most = max(map(len, of.values()), default=0)
+    if all(len({spot.kind for spot in own}) == len(own) for own in of.values()):
+        return of
+    beside = {
+        name: len(own) == most and all(b - a > ABREAST for a, b in itertools.pairwise(sorted(map(axis.along, own))))
+        for name, own in of.items()
+    }
+    if not any(beside.values()):
+        return of
+    return {
+        name: [spot._replace(kind=SERIES + n) for n, spot in enumerate(sorted(own, key=axis.along))] if beside[name] else own
+        for name, own in of.items()
+    }
 
 
 def _text(found: Sequence[int], words: Sequence[Text]) -> str:
