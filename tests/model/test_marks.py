@@ -84,7 +84,14 @@ def test_a_tick_that_is_misread_is_outvoted():
     ticks = [*TICKS, Spot(TICK, 4.5, 0.5, 0.4)]
     shown = [NAMES[0], bar(0, 2.5, 2.0)]
     assert said([*ticks, *shown], [*NUMBERS[:2], word(4, 0.2, b"26"), word(5, 0.3, b"9"), JAN]) == ["[4, 4]: 75"]
-    assert said([*TICKS, *shown], [*NUMBERS[:2], word(5, 0.3, b"30"), JAN]) == ["[3, 3]"]  # two of three do not decide
+    assert said([*TICKS, *shown], [*NUMBERS[:2], word(5, 0.3, b"30"), JAN]) == ["[3, 3]: 75"]
+
+
+def test_two_of_three_ticks_decide_only_on_a_usual_axis():
+    """Steps of 50 are usual, of 37 they are not."""
+    shown = [*TICKS, NAMES[0], bar(0, 2.5, 2.0)]
+    assert said(shown, [*NUMBERS[:2], word(5, 0.3, b"30"), JAN]) == ["[3, 3]: 75"]
+    assert said(shown, [word(1, 0.1, b"87"), *NUMBERS[1:2], word(5, 0.3, b"30"), JAN]) == ["[3, 3]"]
 
 
 @pytest.mark.parametrize(("texts", "value"), [("1.000€ 500€ 0€", "750"), ("1.0k 500 0", "750"), ("1,5 1,0 0,5", "1.25")])

@@ -39,6 +39,8 @@ BETWEEN = 0.25
 """How far above or below a row of tokens the middle of what is read in it may be said to lie."""
 OFF = 0.2
 """How far from where the line puts it a tick may lie, in tokens."""
+USUAL = 0.06
+"""How far a step of an axis may be from one that people choose, as a share."""
 FINE = 0.1
 """Values are said to a power of ten below this share of what a token spans."""
 LEVEL = 0.03
@@ -48,7 +50,8 @@ ABREAST = 0.15
 PLOT = 8.0
 """Height of a plot whose ticks are not read, in tokens."""
 BESIDE = 0.6
-"""A mark that is further from the nearest name than this share of the distance between names belongs to none."""
+"""A mark that is further from the nearest name than this share of the distance between names belongs to none; of a lone name's,
+further than so many tokens."""
 
 
 class Spot(NamedTuple):
@@ -155,7 +158,7 @@ def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
     axis = _axis([(spot, _text(named[spot], words)) for spot in spots if spot.kind == TICK]) or _unknown(names)
     shown = sorted((spot for spot in spots if spot.kind >= SERIES), key=axis.along)
     where = np.array([axis.along(spot) for spot in names])
-    reach = BESIDE * float(np.median(np.diff(np.sort(where)))) if len(names) > 1 else math.inf
+    reach = BESIDE * float(np.median(np.diff(np.sort(where)))) if len(names) > 1 else BESIDE
     of: dict[int | None, list[Spot]] = {}
     for spot in shown:
         off = np.abs(where - axis.along(spot))
@@ -302,26 +305,38 @@ class Axis:
 
 
 def _axis(ticks: Sequence[tuple[Spot, str]]) -> Axis | None:
-    """The line through two ticks that most ticks agree with (RANSAC; Fischler and Bolles 1981), fitted to these. Two are enough
-    only where there are no more."""
+    """The line through two ticks that most ticks agree with (RANSAC; Fischler and Bolles 1981), fitted to these.
+
+    Two are enough where there are no more, or where the line goes up in steps that people choose.
+    """
     read = [(tick, number) for tick, said in ticks if (number := _number(said)) is not None]
     if len(read) < 2:
         return None
-    places = np.array([(tick.down, tick.right) for tick, _ in read])
-    upright = bool(np.ptp(places[:, 0]) >= np.ptp(places[:, 1]))
-    at, values = places[:, 0 if upright else 1], np.array([number for _, number in read])
-    best = np.zeros(len(read), bool)
+    everywhere = np.array([(tick.down, tick.right) for tick, _ in ticks])
+    upright = bool(np.ptp(everywhere[:, 0]) >= np.ptp(everywhere[:, 1]))
+    along = 0 if upright else 1
+    apart = float(np.median(np.diff(np.sort(everywhere[:, along]))))
+    at, values = (np.array(column) for column in zip(*((tick[1 + along], number) for tick, number in read), strict=True))
+    best, most = np.zeros(len(read), bool), 0.0
     for i, j in itertools.combinations(range(len(read)), 2):
         if abs(at[i] - at[j]) < NEAR:
             continue
         slope = (values[j] - values[i]) / (at[j] - at[i])
         if (slope < 0) == upright and slope:
             agree = np.abs(values[i] + slope * (at - at[i]) - values) <= abs(slope) * OFF
-            best = agree if agree.sum() > best.sum() else best
-    if best.sum() < min(len(read), 3):
+            votes = agree.sum() + 0.5 * _usual(abs(slope) * apart, values[i])
+            best, most = (agree, votes) if votes > most else (best, most)
+    if most < min(len(read), 2.5):
         return None
     slope, start = np.polyfit(at[best], values[best], 1)
     return Axis(upright, float(slope), float(start), float(np.ptp(values[best])))
+
+
+def _usual(step: float, value: float) -> bool:
+    """Whether an axis is likely to have ticks so far apart, one of them at a value: 1, 2, 2.5 or 5 times a power of ten."""
+    usual = min((1, 2, 2.5, 5, 10), key=lambda factor: abs(step / 10 ** math.floor(math.log10(step)) / factor - 1))
+    step_there = usual * 10 ** math.floor(math.log10(step))
+    return abs(step / step_there - 1) < USUAL and abs(value / step_there - round(value / step_there)) < USUAL
 
 
 def _unknown(names: Sequence[Spot]) -> Axis:
