@@ -114,8 +114,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape: 6 ms a call where 50 us are computed
         self.model = build(config, self.device, self.dtype)
-        if config.revive:
-            revive(self.model, config.processor)
+        self.revived = revive(self.model, config.processor) if config.revive else {}
         self.forward_model = torch.compile(self.model, dynamic=True) if config.compile else self.model
         rates = OptimizerSettings(
             muon=config.lr,
@@ -155,6 +154,8 @@ class Trainer:
     def run(self, feed: Feed, log: RunLog) -> TrainResult:
         """Steps until the end; saves, validates and logs on the way."""
         config, saved, validated, scores = self.config, time.monotonic(), time.monotonic(), {}
+        if self.revived and not self.steps:
+            log.say("experts that start anew: " + ", ".join(f"{count} of {name}" for name, count in self.revived.items()))
         while not self.schedule.done(self.steps, self.seconds) and not self.stopping:
             self._begin_answers()
             rate = self.schedule.rate(self.steps, self.seconds)
