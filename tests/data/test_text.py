@@ -16,7 +16,7 @@ from omnie.data.writing import grammar as g
 from omnie.data.writing import values, vocabulary
 from omnie.data.writing.grammar import complete, fill, forms, grammar, parse, tidy, wordings
 from omnie.errors import InputError
-from omnie.media.types import Word
+from omnie.media.types import Image, Word
 
 SPAN = ("text.qa", "text.find", "text.copy", "text.extract")
 N = 150
@@ -156,7 +156,8 @@ def test_further_fields_stand_on_the_page_or_are_refused(skill, monkeypatch):
     filled, refused = [], 0
     monkeypatch.setattr(pages, "complete", lambda *args: filled.append(complete(*args)) or filled[-1])
     monkeypatch.setattr(pages, "draw_style", lambda *_: SimpleNamespace(name="any", family="any"))
-    monkeypatch.setattr(pages, "draw_page", lambda *_: SimpleNamespace(words=()))
+    blank = SimpleNamespace(words=(), image=Image(np.zeros((1, 1, 3), np.uint8)))
+    monkeypatch.setattr(pages, "draw_page", lambda *_: blank)
     for index in range(N):
         example = pages.GENERATORS[skill](generator_for(skill, "train", index), "train")
         language, fields, known = example.families["language"], filled[-1][1], {}

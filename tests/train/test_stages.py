@@ -12,7 +12,7 @@ from omnie.data import assets, skills
 from omnie.data.example import Example, Written
 from omnie.data.pictures.things import things
 from omnie.errors import CheckpointError, OptionError
-from omnie.media.types import Image, Video
+from omnie.media.types import Document, Image, Page, Video
 from omnie.messages import Part, text
 from omnie.model import config as architecture
 from omnie.model.int4 import targets
@@ -255,6 +255,15 @@ def test_a_line_over_two_rows_is_read_in_one_of_them() -> None:
     example = Example("s", (Part("image", Image(np.zeros((64, 96, 3), np.uint8))), text("?")), "a", transcript="line")
     found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 6]])}, lambda text: [1])
     assert [(len(item.letters), item.tokens.tolist()) for item in found] == [(4, [3, 4, 5]), (0, [0, 1, 2])]
+
+
+def test_of_a_page_only_what_stands_alone_in_its_tokens_is_read() -> None:
+    """Its text layer says the rest: tokens with two lines are silent, as empty ones are."""
+    page = Page(1, Image(np.zeros((64, 96, 3), np.uint8)), ())
+    lines = (Written("title", (0, 4, 64, 20)), Written("one", (0, 34, 64, 44)), Written("two", (0, 48, 64, 58)))
+    example = Example("s", (Part("document", Document((page,))), text("?")), "a", written=lines)
+    found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 6]])}, lambda text: [1])
+    assert [(len(item.letters), item.tokens.tolist()) for item in found] == [(5, [0, 1]), (0, [2]), (0, [3, 4, 5])]
 
 
 def test_a_thing_is_shown_by_the_tokens_under_it_and_nothing_is_read_there() -> None:
