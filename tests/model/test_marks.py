@@ -105,6 +105,14 @@ def test_values_are_as_fine_as_pixels():
     assert [_rounded(value, 13.0) for value in (1234.5, -96.0)] == ["1230", "-100"]
 
 
+def test_nonsense_beside_an_axis_is_no_axis():
+    """Digits read over and over, and ticks side by side: nothing is said, and nothing breaks."""
+    shown = [NAMES[0], bar(0, 2.5, 2.0)]
+    assert said([*TICKS, *shown], [word(row, 0.1, b"9" * 400) for row in (1, 3, 5)] + [JAN]) == ["[3, 3]"]
+    level = [Spot(TICK, 1.5, right, 0.1) for right in (0.5, 0.5, 0.5, 2.5)]
+    assert said([*level, *shown], [word(1, 0.4, b"3"), word(1, 2.4, b"9"), JAN])[0].startswith("[2, 2]")
+
+
 def test_marks_without_a_name_stand_alone():
     """Names may be slanted, and scatter plots have none."""
     found = captions([*TICKS, bar(0, 4.5, 5.0), bar(0, 2.5, 2.0)], NUMBERS)

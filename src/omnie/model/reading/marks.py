@@ -41,6 +41,8 @@ OFF = 0.2
 """How far from where the line puts it a tick may lie, in tokens."""
 USUAL = 0.06
 """How far a step of an axis may be from one that people choose, as a share."""
+LARGEST = 1e15
+"""What stands at a tick is no number beyond it, but digits read over and over."""
 FINE = 0.1
 """Values are said to a power of ten below this share of what a token spans."""
 LEVEL = 0.03
@@ -334,6 +336,8 @@ def _axis(ticks: Sequence[tuple[Spot, str]]) -> Axis | None:
 
 def _usual(step: float, value: float) -> bool:
     """Whether an axis is likely to have ticks so far apart, one of them at a value: 1, 2, 2.5 or 5 times a power of ten."""
+    if step <= 0:  # ticks beside each other
+        return False
     usual = min((1, 2, 2.5, 5, 10), key=lambda factor: abs(step / 10 ** math.floor(math.log10(step)) / factor - 1))
     step_there = usual * 10 ** math.floor(math.log10(step))
     return abs(step / step_there - 1) < USUAL and abs(value / step_there - round(value / step_there)) < USUAL
@@ -349,6 +353,8 @@ def _unknown(names: Sequence[Spot]) -> Axis:
 def _number(said: str) -> float | None:
     match = NUMBER.search(said)
     value = parse_number(match.group()) if match else None
+    if value is not None and abs(value) > LARGEST:
+        return None
     return value * 1000 if value is not None and said.endswith(("k", "K")) else value
 
 
