@@ -8,7 +8,8 @@ import pytest
 from omnie.engine.request import SamplingOptions
 from omnie.errors import InputError, OptionError
 from omnie.media import Audio, Image, as_part
-from omnie.messages import Part, user
+from omnie.messages import Part, Tool, ToolCall, user
+from omnie.processor.tokens import CALL_END, CALL_START, ID
 from omnie.quantise.convert import quantise
 from omnie.runtime import Clock, Runtime, media_tokens
 
@@ -121,3 +122,47 @@ def test_activations_of_4_bit_products_are_chosen(toy_folder, tmp_path):
         Runtime(toy_folder, activations="float")
     with pytest.raises(OptionError, match="unknown activations.*bf16.*int8"):
         Runtime(tmp_path / "packed", activations="bf16")
+
+
+TAXI = Tool("taxi", "Orders a taxi", {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]})
+CALL = '{"name": "taxi", "arguments": {"at": "Bonn"}}'
+
+
+def says(monkeypatch, runtime, *pieces: str) -> None:
+    """Lets the engine say these texts and special tokens."""
+    ids = [n for piece in pieces for n in ([ID[piece]] if piece in ID else runtime.processor.tokenizer.encode(piece))]
+    monkeypatch.setattr(runtime.engine, "generate", lambda request, attend: iter(ids))
+
+
+def test_a_call_is_no_text(runtime, monkeypatch):
+    says(monkeypatch, runtime, CALL_START, CALL, CALL_END)
+    answer = runtime.answer(MESSAGE, FEW, tools=[TAXI])
+    assert (answer.text, answer.calls) == ("", (ToolCall("taxi", {"at": "Bonn"}),))
+
+
+def test_text_beside_offered_tools_stays_text(runtime, monkeypatch):
+    says(monkeypatch, runtime, "Das kann keines.")
+    answer = runtime.answer(MESSAGE, FEW, tools=[TAXI])
+    assert (answer.text, answer.calls) == ("Das kann keines.", ())
+
+
+def test_a_call_that_is_cut_off_is_shown_as_it_is(runtime, monkeypatch):
+    says(monkeypatch, runtime, CALL_START, CALL[:20])
+    answer = runtime.answer(MESSAGE, FEW, tools=[TAXI])
+    assert (answer.text, answer.calls) == (CALL[:20], ())
+
+
+def test_the_engine_is_guided(runtime):
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+    answer = runtime.answer(MESSAGE, SamplingOptions(max_tokens=40), schema=schema)
+    assert answer.text in ('{"n": 1}', '{"n": 2}') and answer.finish == "stop"
+
+
+def test_tools_and_a_schema_exclude_each_other(runtime):
+    with pytest.raises(OptionError, match="exclude"):
+        runtime.answer(MESSAGE, FEW, tools=[TAXI], schema={"type": "object"})
+
+
+def test_offered_tools_are_read(runtime):
+    more = runtime.answer(MESSAGE, FEW, tools=[TAXI]).usage.prompt - runtime.answer(MESSAGE, FEW).usage.prompt
+    assert more == len(runtime.processor.tokenizer.encode("taxi(at): Orders a taxi")) + 2

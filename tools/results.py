@@ -72,6 +72,12 @@ ABILITIES = {
     "text.spoken": "small sums in words",
     "text.sort": "sorting numbers and words",
     "text.trend": "the trend of a list of numbers",
+    "tools": "calling tools",
+    "tools.call": "the right tool, called with the right arguments",
+    "tools.none": "saying that no tool fits",
+    "sums": "sums in pictures, and of three digits",
+    "lines.sum": "a sum in a picture",
+    "text.digits": "sums of up to three digits",
     "smalltalk": "small talk",
     "text.smalltalk": "who are you, what can you do",
 }

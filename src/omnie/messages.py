@@ -5,7 +5,7 @@ that `omnie.media` opens, or an object that `omnie.media` has already decoded: w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -27,6 +27,21 @@ class Part:
 
     kind: Kind
     value: Any
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that the assistant may call.
+
+    Attributes:
+        name: What a call names.
+        description: What it is good for, in a sentence.
+        parameters: The JSON schema of its arguments, an object's; empty where it takes none.
+    """
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

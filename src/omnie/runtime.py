@@ -4,7 +4,7 @@ Decoding of media happens before (`omnie.media`), sampling below (`omnie.engine`
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,12 +13,15 @@ import numpy as np
 
 from omnie import checkpoint
 from omnie.engine.engine import Engine
+from omnie.engine.guide import Guide, Guides
 from omnie.engine.request import GREEDY, Request, SamplingOptions
 from omnie.errors import OptionError
 from omnie.inputs import MODALITIES
-from omnie.messages import Message
+from omnie.messages import Message, Tool, ToolCall
 from omnie.ops.flashmask.layers import DynamicAttention
 from omnie.ops.levels import EXACT, Level, check_activations
+from omnie.processor.encode import Encoder
+from omnie.processor.tokens import CALL_END, CALL_START, ID
 
 FinishReason = Literal["stop", "length"]
 
@@ -45,24 +48,26 @@ class Timings:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage, the timings and what
-    attention left out (`DynamicAttention.report`)."""
+    """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage, the timings, what
+    attention left out (`DynamicAttention.report`) and the calls of tools, whose JSON is no part of the text."""
 
     text: str
     finish: FinishReason | None = None
     usage: Usage | None = None
     timings: Timings | None = None
     attention: dict[str, Any] | None = None
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer."""
+    """A whole answer. `calls`: the tools that it calls, in place of a text."""
 
     text: str
     finish: FinishReason
     usage: Usage
     timings: Timings
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Runtime:
@@ -99,6 +104,7 @@ class Runtime:
         stored = Level.parse(self.model.config.attention)
         self.attention = stored if attention is None else Level.parse(attention)
         self.dynamic = {self.attention, stored} != {EXACT}
+        self._guides: Guides | None = None
         self._load = clock.lap()
 
     def _multiply_with(self, activations: str) -> None:
@@ -109,39 +115,77 @@ class Runtime:
             hint = "omnie quantize writes a model with 4-bit matrices"
             raise OptionError("activations are for 4-bit matrices", value=activations, allowed="none", hint=hint)
 
-    def answer(self, messages: Sequence[Message], options: SamplingOptions = GREEDY) -> Answer:
-        """The whole answer at once; errors as in `stream`."""
-        deltas = list(self.stream(messages, options))
+    def answer(self, messages: Sequence[Message], options: SamplingOptions = GREEDY, **how: Any) -> Answer:
+        """The whole answer at once; arguments and errors as in `stream`."""
+        deltas = list(self.stream(messages, options, **how))
         last = deltas[-1]
         assert last.finish and last.usage and last.timings
-        return Answer("".join(delta.text for delta in deltas), last.finish, last.usage, last.timings)
+        return Answer("".join(delta.text for delta in deltas), last.finish, last.usage, last.timings, last.calls)
 
-    def stream(self, messages: Sequence[Message], options: SamplingOptions = GREEDY) -> Iterator[Delta]:
+    def stream(
+        self,
+        messages: Sequence[Message],
+        options: SamplingOptions = GREEDY,
+        *,
+        tools: Sequence[Tool] = (),
+        schema: Mapping[str, Any] | None = None,
+    ) -> Iterator[Delta]:
         """The answer as it is generated. Media parts must hold decoded objects of `omnie.media.types`.
+
+        Args:
+            tools: What the model may call instead of answering; a call always fits the tool's parameters.
+            schema: A JSON schema; the answer is JSON that fits it, unless `max_tokens` cuts it off.
 
         Raises:
             InputError: a message cannot be encoded, or the prompt leaves no room for an answer.
+            OptionError: the schema or a tool's parameters cannot be obeyed; the model knows no tools; both are given.
         """
         clock = Clock()
-        inputs = self.processor.encode(messages)
-        request = Request(inputs, options, self.processor.stop)
+        guide = self._guide(tools, schema)
+        inputs = self.processor.encode([*self.processor.offer(tools), *messages])
+        request = Request(inputs, options, self.processor.stop, guide)
         attend = DynamicAttention(self.attention) if self.dynamic else None
         encode, counted = clock.lap(), Counted(self.engine.generate(request, attend))
         prefill = None
-        for text in self.processor.tokenizer.stream(counted):
+        for text in self._texts(counted, hide_calls=bool(tools)):
             prefill = clock.lap() if prefill is None else prefill
             if text:
                 yield Delta(text)
         rest = clock.lap()
         prefill, decode = (rest, 0.0) if prefill is None else (prefill, rest)
-        speed = (counted.count - 1) / decode if counted.count > 1 else 0.0
+        speed = (len(counted.ids) - 1) / decode if len(counted.ids) > 1 else 0.0
         yield Delta(
             "",
-            "stop" if counted.count < self.engine.room(request) else "length",
-            Usage(request.length, counted.count, media_tokens(inputs)),
+            "stop" if len(counted.ids) < self.engine.room(request) else "length",
+            Usage(request.length, len(counted.ids), media_tokens(inputs)),
             Timings(self._load, encode, prefill, decode, speed),
             {"level": str(self.attention), "layers": attend.report() if attend else []},
+            self._calls(counted.ids) if tools else (),
         )
+
+    def _guide(self, tools: Sequence[Tool], schema: Mapping[str, Any] | None) -> Guide | None:
+        if tools and schema is not None:
+            raise OptionError("tools and a schema exclude each other", allowed="one of them")
+        if not tools and schema is None:
+            return None
+        if self._guides is None:
+            self._guides = Guides(self.processor.tokenizer.backend, min(self.processor.stop))
+        return self._guides.calls(tools) if schema is None else self._guides.json(schema)
+
+    def _texts(self, counted: "Counted", hide_calls: bool) -> Iterator[str]:
+        """Text of ids as they come, without the calls; of a call that was cut off the JSON so far."""
+        calling, held = False, ""
+        for text in self.processor.tokenizer.stream(counted):
+            last = counted.ids[-1]
+            calling = hide_calls and (calling or last == ID[CALL_START])
+            held = held + text if calling else ""
+            yield "" if calling else text
+            calling = calling and last != ID[CALL_END]
+        if calling:
+            yield held
+
+    def _calls(self, ids: Sequence[int]) -> tuple[ToolCall, ...]:
+        return tuple(call for message in cast(Encoder, self.processor).parse(ids) for call in message.tool_calls)
 
 
 class Clock:
@@ -157,14 +201,14 @@ class Clock:
 
 
 class Counted:
-    """Passes ids through and counts them."""
+    """Passes ids through and keeps them."""
 
-    def __init__(self, ids: Iterable[int]):
-        self._ids, self.count = ids, 0
+    def __init__(self, source: Iterable[int]):
+        self._source, self.ids = source, list[int]()
 
     def __iter__(self) -> Iterator[int]:
-        for token in self._ids:
-            self.count += 1
+        for token in self._source:
+            self.ids.append(token)
             yield token
 
 

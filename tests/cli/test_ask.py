@@ -179,3 +179,47 @@ def test_an_answer_needs_neither_transformers_nor_torchs_tracer(toy_folder, file
     arguments = ["ask", "--model", str(toy_folder), "--max-tokens", "2", "picture.png", "voice.wav", "What?"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=files, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
+TOOLS = [{"type": "function", "function": {"name": "taxi", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def test_a_schema_makes_the_answer_json(ask, tmp_path):
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(SCHEMA))
+    status, answer, talk = ask("--max-tokens", "40", "--schema", str(file), "What?")
+    assert (status, talk) == (0, "") and json.loads(answer)["a"] in (1, 2)
+
+
+def test_tools_are_offered_and_their_calls_reported(ask, tmp_path):
+    file = tmp_path / "tools.json"
+    file.write_text(json.dumps(TOOLS))
+    plain, offered = (json.loads(ask("--json", *more, "What?")[1]) for more in ((), ("--tools", str(file))))
+    assert offered["tokens"]["prompt"] > plain["tokens"]["prompt"]
+    assert isinstance(offered["tool_calls"], list) and plain["tool_calls"] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "reason"),
+    [
+        ("--schema", "{", "JSON"),
+        ("--schema", "[1]", "no JSON schema"),
+        ("--schema", '{"type": "nonsense"}', "cannot be obeyed"),
+        ("--tools", "{}", "no tools"),
+        ("--tools", "[]", "no tools"),
+        ("--tools", '[{"name": "a b"}]', "usable name"),
+        ("--tools", None, "JSON"),
+    ],
+)
+def test_a_bad_schema_or_tool_is_one_line_and_status_2(ask, tmp_path, option, content, reason):
+    file = tmp_path / "file.json"
+    if content is not None:
+        file.write_text(content)
+    status, answer, talk = ask(option, str(file), "What?")
+    assert (status, answer) == (2, "") and talk.startswith("omnie: ") and talk.count("\n") == 1 and reason in talk
+
+
+def test_tools_and_a_schema_exclude_each_other(ask, tmp_path):
+    status, answer, talk = ask("--tools", "a.json", "--schema", "b.json", "What?")
+    assert (status, answer) == (2, "") and "exclude" in talk

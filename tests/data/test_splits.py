@@ -16,7 +16,7 @@ from omnie.data.words import LANGUAGES
 from omnie.data.writing.grammar import every
 from omnie.errors import InputError, OmnieError, OptionError
 
-KINDS = {"font", "emoji", "voice", "layout", "renderer", "recipe", "template"}
+KINDS = {"font", "emoji", "voice", "layout", "renderer", "recipe", "template", "tool"}
 """Kinds of families that no two splits may share. A name may list several, joined by `+`."""
 ALL = (("train", "validation"), ("train", "heldout"), ("validation", "heldout"))
 EXCEPT = {

@@ -7,8 +7,12 @@ import pytest
 
 from omnie.cli.main import main
 from omnie.data import skills as table
+from omnie.errors import OptionError
 from omnie.evaluation import cases, report, skills
 from omnie.evaluation.skills import SkillsConfig, evaluate
+from omnie.processor import Encoder
+from omnie.processor.tokens import ID
+from omnie.train.stream.source import BUILT_IN
 
 TEXT = ("text_qa", "text_find", "needle", "text_extract", "text_sentiment", "text_logic", "smalltalk")
 """Groups that need neither fonts nor pictures nor voices."""
@@ -32,8 +36,8 @@ def knowing(monkeypatch):
         kept.append(example)
         return example
 
-    def answers(model, encoder, conversations, limit):
-        asked = [conversation[0].parts for conversation in conversations]
+    def answers(model, encoder, conversations, limit, read=None, guides=None):
+        asked = [conversation[-1].parts for conversation in conversations]
         looked_up = [tuple(id(part.value) if part.kind != "text" else part.value for part in parts) for parts in asked]
         return [key.get(name, "nothing of the sort") for name in looked_up]
 
@@ -122,3 +126,24 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path):
     with pytest.raises(ValueError):
         report.write(path, {"skills": {"lines": {"score": float("nan")}}})
     assert json.loads(path.read_text("utf-8")) == {"skills": {}} and list(tmp_path.iterdir()) == [path]
+
+
+def test_guided_answers_are_json_and_calls_of_tools(toy_folder, tmp_path):
+    """Even an untrained toy's, with its answers long enough."""
+    found = evaluate(toy_folder, SkillsConfig(3, groups=("text_extract", "tools", "text_qa"), guided=True))
+    assert set(found["skills"]) == {"text_extract", "tools"} and found["guided"]
+    assert found["skills"]["text_extract"]["valid"] <= 1
+
+
+def test_guided_needs_a_group_with_a_form(toy_folder):
+    with pytest.raises(OptionError, match="nothing to guide"):
+        skills.planned(SkillsConfig(3, groups=("text_qa",), guided=True))
+    assert SkillsConfig(guided=True).out.name == "skills_guided.json"
+
+
+def test_only_a_lone_call_counts_as_one():
+    encoder = Encoder.load(BUILT_IN)
+    call = [ID["<tool_call>"], *encoder.tokenizer.encode('{"name": "f", "arguments": {}}'), ID["</tool_call>"]]
+    text = encoder.tokenizer.encode("ja")
+    assert json.loads(skills.only_call(encoder, call)) == {"name": "f", "arguments": {}}
+    assert [skills.only_call(encoder, ids) for ids in (text, [], call + call, text + call, call[1:-1])] == [""] * 5

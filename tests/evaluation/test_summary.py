@@ -26,7 +26,8 @@ def judged(scoring, *pairs, skill="a.b"):
 def test_mean_scores(scoring, pairs, score):
     row = summary(judged(scoring, *pairs))
     assert (row["score"], row["n"]) == (score, len(pairs))
-    assert 0 <= row["low"] < score < row["high"] <= 1 and set(row) == {"score", "n", "low", "high"}
+    assert 0 <= row["low"] < score < row["high"] <= 1 and set(row) - {"valid"} == {"score", "n", "low", "high"}
+    assert row.get("valid") == (1.0 if scoring == "json" else None)
 
 
 def test_right_and_wrong_have_wilsons_interval():

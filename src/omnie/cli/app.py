@@ -75,10 +75,21 @@ def ask(
             show_default="int8",
         ),
     ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="JSON schema in a file: the answer is JSON that fits it.", show_default="free text")
+    ] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file with a list of functions, as OpenAI's interface has them: the answer may call them, one JSON "
+            "object a line.",
+            show_default="none",
+        ),
+    ] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Ignore the sound tracks of clips.")] = False,
 ) -> None:
     """Answer a question about files."""
-    from omnie.cli.ask import run
+    from omnie.cli.ask import constraints, run
     from omnie.engine.request import SamplingOptions
     from omnie.ops.levels import Level, check_activations
 
@@ -88,7 +99,8 @@ def ask(
     if activations is not None:
         check_activations(activations)
     exactness = {"attention": attention, "activations": activations}
-    run(arguments, options, model=model, as_json=json, audio=not no_audio, thinking=thinking, **exactness)
+    shape = constraints(schema, tools)
+    run(arguments, options, model=model, as_json=json, audio=not no_audio, thinking=thinking, shape=shape, **exactness)
 
 
 @app.command()

@@ -5,15 +5,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnie import media
 from omnie.engine.request import SamplingOptions
-from omnie.errors import InputError
+from omnie.errors import InputError, OptionError
 from omnie.media.types import Audio, Video
-from omnie.messages import Message, text, user
+from omnie.messages import Message, ToolCall, text, user
 
 if TYPE_CHECKING:
     from omnie.runtime import Delta, Runtime
@@ -31,8 +32,12 @@ def run(
     thinking: bool | None = None,
     attention: str | None = None,
     activations: str | None = None,
+    shape: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the answer: as it comes, or as one JSON object.
+
+    Args:
+        shape: What the answer may be: `tools` or `schema` of `Runtime.stream`.
 
     Raises:
         OmnieError: a file, the question or the model cannot be used; nothing has been printed then.
@@ -44,11 +49,41 @@ def run(
     imported = time.perf_counter() - started
     message = compose([item.result() for item in pending], question)
     waited = time.perf_counter() - started - imported
-    deltas = runtime.stream([message], options)
+    deltas = runtime.stream([message], options, **(shape or {}))
     if as_json:
         print(json.dumps(report(runtime, list(deltas), start=imported, media_wait=waited), ensure_ascii=False))
     else:
         show(deltas)
+
+
+def constraints(schema: Path | None, tools: Path | None) -> dict[str, Any]:
+    """What the answer may be, from the files that say so.
+
+    Raises:
+        InputError: a file is not what it should be.
+    """
+    if schema is not None and tools is not None:
+        raise OptionError("--schema and --tools exclude each other", allowed="one of them")
+    if tools is not None:
+        from omnie.processor.tools import read
+
+        listed = _json(tools)
+        if not isinstance(listed, list) or not listed:
+            raise InputError("file holds no tools", value=tools, allowed='[{"type": "function", "function": {...}}, ...]')
+        return {"tools": read(listed)}
+    if schema is not None:
+        found = _json(schema)
+        if not isinstance(found, dict):
+            raise InputError("file holds no JSON schema", value=schema, allowed='{"type": "object", "properties": {...}}')
+        return {"schema": found}
+    return {}
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError("file cannot be read as JSON", value=file, hint=str(error)) from None
 
 
 def load(model: str | None, **options: Any) -> "Runtime":
@@ -99,10 +134,13 @@ def _speaks(value: Any) -> bool:
 def show(deltas: "Iterable[Delta]") -> None:
     """Write the answer to stdout as it comes, and end the line."""
     terminal = sys.stdout.isatty()
+    calls: Sequence[ToolCall] = ()
     for delta in deltas:
         sys.stdout.write(harmless(delta.text) if terminal else delta.text)
         sys.stdout.flush()
-    print(flush=True)
+        calls = delta.calls
+    lines = "\n".join(json.dumps(asdict(call), ensure_ascii=False) for call in calls)
+    print(harmless(lines) if terminal else lines, flush=True)
 
 
 def harmless(answer: str) -> str:
@@ -116,6 +154,7 @@ def report(runtime: "Runtime", deltas: "Sequence[Delta]", **before: float) -> di
     assert last.usage and last.timings
     return {
         "answer": "".join(delta.text for delta in deltas),
+        "tool_calls": [asdict(call) for call in last.calls],
         "model": runtime.name,
         "finish_reason": last.finish,
         "tokens": asdict(last.usage),

@@ -29,12 +29,15 @@ def skills(
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Exchange pictures and sounds among the examples: what do questions alone tell?")
     ] = False,
+    guided: Annotated[
+        bool, typer.Option("--guided", help="Only JSON and calls of tools, with answers that can be nothing else.")
+    ] = False,
 ) -> None:
     """Score every skill on held-out examples."""
     from omnie.evaluation import report
     from omnie.evaluation.skills import SkillsConfig, evaluate
 
-    config = SkillsConfig(cases, split, _names(skills), shuffle)
+    config = SkillsConfig(cases, split, _names(skills), shuffle, guided)
     path = out or config.out
     report.check(path)
     result = _commanded(evaluate(model, config, _progress))

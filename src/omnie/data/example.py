@@ -12,15 +12,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from omnie.messages import Part
+from omnie.messages import Part, Tool
 
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
-Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted", "cell"]
+Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted", "cell", "call"]
 """How an answer is judged: equal after folding case and spaces; a number within 5 %; a time within half a second; character or
 word error rate; equal JSON fields; the expected words appear in the answer; the answer ends a short quotation; it
-is the last cell of a row that is read aloud."""
+is the last cell of a row that is read aloud; the same tool is called with equal arguments."""
 
 
 class Written(NamedTuple):
@@ -65,6 +65,7 @@ class Example:
         quote: What training says in place of `answer`: the answer with the words that stand before it.
         more: Further (question, answer) turns about the same media, for training: looking costs more than answering, so a
             picture that answers four questions teaches nearly four times as much. Evaluation asks the first question only.
+        tools: Functions that the assistant may call; `answer` is then a call as JSON, or a text.
         families: kind of family -> name, for every family that this example drew on ("font": "Lora", "template": "en/7").
     """
 
@@ -78,6 +79,7 @@ class Example:
     marks: tuple[Mark, ...] = ()
     quote: str | None = None
     more: tuple[tuple[str, str], ...] = ()
+    tools: tuple[Tool, ...] = ()
 
 
 Generator = Callable[[np.random.Generator, Split], Example]

@@ -1,4 +1,5 @@
-"""Pictures of one line, or of a few lines, of text to read aloud: skills `lines.read` and `lines.block`."""
+"""Pictures of one line, or of a few lines, of text to read aloud: skills `lines.read` and `lines.block`; and of
+sums to work out: `lines.sum`."""
 
 import functools
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from omnie.data import augment, fonts, words
 from omnie.data.example import Example, Generator, Split, Written
 from omnie.data.pictures import backgrounds
 from omnie.data.pictures.questions import ask
+from omnie.data.text_logic import equation, operands
 from omnie.data.words import Language, choose
 from omnie.media.types import Image
 from omnie.messages import Part, text
@@ -19,6 +21,9 @@ SIZES = (12, 40)
 """Font sizes of single lines, pixels per em."""
 WIDEST, LOWEST = 420, 24
 """Most pixels across and fewest pixels down."""
+SUMS = ("{}", "{} =", "{} = ?", "{}=", "{}=?", "{} = ...")
+"""How a sum is written."""
+WRITTEN_SIGNS = {"+": ("+",), "-": ("-", "-", "–"), "*": ("x", "*")}
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 LONGEST = 40
@@ -52,7 +57,20 @@ def block(rng: np.random.Generator, split: Split) -> Example:
                    families={"font": face.family, "template": wording})  # fmt: skip
 
 
-GENERATORS: dict[str, Generator] = {"lines.read": read, "lines.block": block}
+def sum_(rng: np.random.Generator, split: Split) -> Example:
+    """A sum in any font; the answer says it with its result, as `text.math` does."""
+    language = words.any_language(rng)
+    a, b, sign = operands(rng, split)
+    face, shown = fonts.pick(rng, split), choose(rng, WRITTEN_SIGNS[sign])
+    content = choose(rng, SUMS).format(f"{a} {shown} {b}" if rng.random() < 0.7 else f"{a}{shown}{b}")
+    pixels, _ = render(rng, (content,), face, int(np.exp(rng.uniform(np.log(SIZES[0]), np.log(SIZES[1])))))
+    pixels = augment.photographed(rng, pixels) if split == "train" else pixels
+    question, wording = ask(rng, "lines-sum", split, language)
+    return Example("lines.sum", (Part("image", Image(pixels)), text(question)), equation(a, sign, b), "exact", content,
+                   {"font": face.family, "template": wording})  # fmt: skip
+
+
+GENERATORS: dict[str, Generator] = {"lines.read": read, "lines.block": block, "lines.sum": sum_}
 
 
 # --- what is written

@@ -147,6 +147,16 @@ def cell(answer: str, prediction: str) -> float:
     return (number if NUMBER.fullmatch(answer.strip()) else exact)(answer, last)
 
 
+def call(answer: str, prediction: str) -> float:
+    """1 if the prediction calls the answer's tool with just its arguments, equal as `same` says."""
+    wanted, got = json.loads(answer), parse_object(prediction)
+    if got is None or got.get("name") != wanted["name"]:
+        return 0.0
+    due, given = wanted["arguments"], got.get("arguments")
+    fits = isinstance(given, dict) and due.keys() == given.keys()
+    return float(fits and all(same(due[key], given[key]) for key in due))
+
+
 SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "exact": exact,
     "number": number,
@@ -157,6 +167,7 @@ SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "contains": contains,
     "quoted": quoted,
     "cell": cell,
+    "call": call,
 }
 
 

@@ -26,6 +26,7 @@ from omnie.data import (
     text_sentiment,
     text_smalltalk,
     text_spoken,
+    tools,
 )
 from omnie.data.example import Example, Generator, Split, generator_for
 from omnie.errors import OptionError
@@ -33,19 +34,20 @@ from omnie.errors import OptionError
 MODULES = (
     *(lines, tables, charts, objects, speech, sounds, scenes, pages),
     *(text_qa, text_find, text_form, text_needle, text_extract, text_sentiment, text_logic, text_spoken, text_smalltalk),
+    tools,
 )
 """What exposes `GENERATORS`."""
 
 SHARES = {
     "lines": 16, "tables": 3, "charts": 20, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
-    "text_find": 4, "needle": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1,
+    "text_find": 4, "needle": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1, "tools": 8, "sums": 4,
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
 
 WEIGHTS = {
     "charts.value": 4, "charts.title": 3, "charts.trend": 2, "charts.extreme": 2, "lines.read": 6, "objects.name": 4,
     "speech.transcribe": 5, "speech.answer": 2, "pages.qa": 7, "pages.form": 4, "text.qa": 7, "text.find": 3, "text.form": 3,
-    "text.math": 2, "text.spoken": 2,
+    "text.math": 2, "text.spoken": 2, "tools.call": 5, "lines.sum": 2,
 }  # fmt: skip
 """Skill -> weight within its group; 1 where it is not listed."""
 
@@ -54,13 +56,22 @@ GROUPS = {
     "text.form": "text_find", "text.needle": "needle", "text.needles": "needle", "text.extract": "text_extract",
     "text.sentiment": "text_sentiment",
     "text.math": "text_logic", "text.sort": "text_logic", "text.trend": "text_logic", "text.spoken": "text_logic",
-    "text.smalltalk": "smalltalk",
+    "text.smalltalk": "smalltalk", "lines.sum": "sums", "text.digits": "sums",
 }  # fmt: skip
 """Skill -> the group in which it is reported, where that is not the part before its dot ("charts.value": "charts")."""
 
 
 TRANSCRIBED = (
-    *("lines.read", "lines.block", "speech.transcribe", "speech.answer", "charts.title", "tables.lookup", "pages.qa"),
+    *(
+        "lines.read",
+        "lines.block",
+        "lines.sum",
+        "speech.transcribe",
+        "speech.answer",
+        "charts.title",
+        "tables.lookup",
+        "pages.qa",
+    ),
     *("objects.name", "objects.count", "objects.which", "objects.colour", "scenes.motion", "scenes.object"),
 )
 """Skills whose examples tell what is said, written or seen in their media."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from omnie.data.example import Example, Generator, Split
+from omnie.data.example import Example, Generator, Scoring, Split
 from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import wordings
 from omnie.data.writing.values import name
@@ -25,13 +25,17 @@ FURTHER = 3
 
 
 def tasks(
-    skill: str, rng: np.random.Generator, split: Split, task: Callable[[np.random.Generator, Split, str], Turn]
+    skill: str,
+    rng: np.random.Generator,
+    split: Split,
+    task: Callable[[np.random.Generator, Split, str], Turn],
+    scoring: Scoring = "exact",
 ) -> Example:
     """A task in one language; in training further ones of its kind follow, which cost less than examples of their own."""
     language = pick(rng, LANGUAGES)
     first = task(rng, split, language)
     families = {"template": first.template, "language": language}
-    example = Example(skill, (text(first.question),), first.answer, "exact", families=families)
+    example = Example(skill, (text(first.question),), first.answer, scoring, families=families, quote=first.quote)
     return followed(example, split, (task(rng, split, language) for _ in range(FURTHER)))
 
 
@@ -68,6 +72,40 @@ def _sum(rng: np.random.Generator, split: Split, language: str) -> Turn:
         tight = mark in "+-*" and rng.random() < 0.3
         asked = template.wording(rng).format(f"{a}{mark}{b}" if tight else f"{a} {mark} {b}")
     return Turn(asked, equation(a, sign, b), template.name)
+
+
+def columns(rng: np.random.Generator, split: Split) -> Example:
+    """A sum or difference of numbers of up to three digits; training works it out digit by digit, from the right."""
+    return tasks("text.digits", rng, split, _columns, "quoted")
+
+
+def _columns(rng: np.random.Generator, split: Split, language: str) -> Turn:
+    while True:
+        sign, a, b = pick(rng, "+-"), int(rng.integers(100, 1000)), int(rng.integers(1, 1000))
+        a, b = (max(a, b), min(a, b)) if sign == "-" else (a, b)
+        if owner(f"{a}{sign}{b}") == split:
+            break
+    template, mark = pick(rng, wordings("sum", language, split)), pick(rng, SIGNS[sign][language])
+    result = a + b if sign == "+" else a - b
+    quote = f"{a} {sign} {b}: {', '.join(worked_out(a, sign, b))} = {result}"
+    return Turn(template.wording(rng).format(f"{a} {mark} {b}"), str(result), template.name, "quoted", quote)
+
+
+def worked_out(a: int, sign: str, b: int) -> list[str]:
+    """Adding or subtracting on paper: ones, tens, hundreds; what is carried is added last, what is borrowed taken off above."""
+    steps, over = [], 0
+    for _ in range(max(len(str(a)), len(str(b)))):
+        (a, high), (b, low) = divmod(a, 10), divmod(b, 10)
+        if sign == "+":
+            terms = [high, low, *([over] if over else [])]
+            over = sum(terms) // 10
+            steps.append(f"{'+'.join(map(str, terms))}={sum(terms)}")
+        else:
+            high -= over
+            over = int(high < low)
+            high += 10 * over
+            steps.append(f"{high}-{low}={high - low}")
+    return steps
 
 
 def sorting(rng: np.random.Generator, split: Split) -> Example:
@@ -135,4 +173,5 @@ def _development(rng: np.random.Generator, split: Split, language: str) -> Turn:
     return Turn(template.wording(rng).format(listed), TRENDS[language][which], template.name)
 
 
-GENERATORS: dict[str, Generator] = {"text.math": arithmetic, "text.sort": sorting, "text.trend": trend}
+GENERATORS: dict[str, Generator] = {"text.math": arithmetic, "text.sort": sorting, "text.trend": trend,
+                                    "text.digits": columns}  # fmt: skip

@@ -49,10 +49,13 @@ class Engine:
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
         cache = KeyValueCache(request.length + self.room(request))
         inputs, position = self._prompt(request), int(request.inputs["position_ids"][-1, 1:].max())
+        guide = request.guide
         for _ in range(self.room(request)):
-            token = sample(self._forward(inputs, cache, attend))
+            token = sample(self._forward(inputs, cache, attend), guide.allowed() if guide else None)
             if token in request.stop:
                 return
+            if guide:
+                guide.take(token)
             yield token
             position += 1
             inputs = self._next(token, position)

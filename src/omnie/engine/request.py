@@ -3,10 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from omnie.errors import OptionError
+
+if TYPE_CHECKING:
+    from omnie.engine.guide import Guide
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,13 @@ class Request:
             `mm_token_type_ids` [T], `position_ids` [T, 3] and the media tensors that the prompt has.
         options: How to sample.
         stop: Token ids that end the answer; they are not handed out.
+        guide: What the answer may be; follows this one answer.
     """
 
     inputs: Mapping[str, np.ndarray]
     options: SamplingOptions = GREEDY
     stop: frozenset[int] = frozenset()
+    guide: "Guide | None" = None
 
     @property
     def length(self) -> int:

@@ -1,7 +1,8 @@
-"""From logits to one token: repetition penalty, temperature, top-p, draw. No model and no stopping here."""
+"""From logits to one token: what may come, repetition penalty, temperature, top-p, draw. No model and no stopping here."""
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from omnie.engine.request import SamplingOptions
@@ -19,9 +20,16 @@ class Sampler:
         else:
             self._random.manual_seed(options.seed)
 
-    def __call__(self, logits_V: torch.Tensor) -> int:
-        """The next token's id. `logits_V` [V], any float dtype and device."""
+    def __call__(self, logits_V: torch.Tensor, allowed_V: np.ndarray | None = None) -> int:
+        """The next token's id.
+
+        Args:
+            logits_V: [V], any float dtype and device.
+            allowed_V: bool [V or fewer]: the only tokens that may come; None for all.
+        """
         logits_V = logits_V.float().cpu()  # float32: bf16 has too few digits for a cumulative sum over the vocabulary
+        if allowed_V is not None:
+            logits_V = only(logits_V, allowed_V)
         if self._seen:
             logits_V = penalised(logits_V, self._seen, self.options.repetition_penalty)
         token = int(logits_V.argmax()) if self.options.greedy else self._draw(logits_V)
@@ -32,6 +40,13 @@ class Sampler:
     def _draw(self, logits_V: torch.Tensor) -> int:
         probabilities_V = nucleus((logits_V / self.options.temperature).softmax(-1), self.options.top_p)
         return int(torch.multinomial(probabilities_V, 1, generator=self._random))
+
+
+def only(logits_V: torch.Tensor, allowed_V: np.ndarray) -> torch.Tensor:
+    """Logits with -inf where a token is not allowed; what the mask is too short for (padding of the matrix) is not."""
+    shut_V = torch.ones(logits_V.shape, dtype=torch.bool)
+    shut_V[: len(allowed_V)] = torch.from_numpy(~allowed_V)
+    return logits_V.masked_fill(shut_V.to(logits_V.device), -torch.inf)
 
 
 def penalised(logits_V: torch.Tensor, seen: Iterable[int], penalty: float) -> torch.Tensor:

@@ -4,12 +4,14 @@ A row's answer is what it would be alone: padding is masked, positions are each 
 at neighbours. Sampling and streaming live in `omnie.engine`, which this uses for its cache only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from omnie.engine.guide import Guide
+from omnie.engine.sampler import only
 from omnie.inputs import TEXT
 from omnie.messages import Message
 from omnie.model.cache import KeyValueCache
@@ -35,8 +37,19 @@ class BatchCache(KeyValueCache):
         self._recent = {layer: states[rows] for layer, states in self._recent.items()}
 
 
-def answers(model: Omni, encoder: Encoder, conversations: Sequence[Sequence[Message]], limit: int) -> list[str]:
+def answers(
+    model: Omni,
+    encoder: Encoder,
+    conversations: Sequence[Sequence[Message]],
+    limit: int,
+    read: Callable[[list[int]], str] | None = None,
+    guides: Sequence[Guide] | None = None,
+) -> list[str]:
     """The model's answers of at most `limit` tokens, in the order of the conversations.
+
+    Args:
+        read: Ids to what is handed out; text unless told.
+        guides: What each answer may be, if not anything.
 
     Raises:
         InputError: a conversation cannot be encoded.
@@ -44,8 +57,9 @@ def answers(model: Omni, encoder: Encoder, conversations: Sequence[Sequence[Mess
     rows = [encoder.encode(messages) for messages in conversations]
     result = [""] * len(rows)
     for batch in batches([len(row["input_ids"]) for row in rows]):
-        for place, ids in zip(batch, greedy(model, [rows[place] for place in batch], limit)):
-            result[place] = encoder.decode(ids)
+        guided = [guides[place] for place in batch] if guides else None
+        for place, ids in zip(batch, greedy(model, [rows[place] for place in batch], limit, guided)):
+            result[place] = (read or encoder.decode)(ids)
     return result
 
 
@@ -62,12 +76,13 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def greedy(model: Omni, rows: Sequence[Arrays], limit: int) -> list[list[int]]:
+def greedy(model: Omni, rows: Sequence[Arrays], limit: int, guides: Sequence[Guide] | None = None) -> list[list[int]]:
     """Each prompt's most likely tokens, one after the other, up to `limit`, without the end token.
 
     Args:
         model: In evaluation mode.
         rows: What `Encoder.encode` returned.
+        guides: What each prompt's answer may be, if not anything.
     """
     device = model.lm_head.weight.device
     inputs = {name: torch.from_numpy(array).to(device) for name, array in collate(rows).items() if name != "labels"}
@@ -75,7 +90,11 @@ def greedy(model: Omni, rows: Sequence[Arrays], limit: int) -> list[list[int]]:
     speaking_B = torch.arange(len(rows), device=device)
     cache, result = BatchCache(mask_BS.shape[1] + limit), [[] for _ in rows]
     for _ in range(limit):
-        token_B = model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[:, -1].argmax(-1)
+        logits_BV = model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[:, -1]
+        if guides:
+            rows_of = zip(logits_BV, speaking_B.tolist(), strict=True)
+            logits_BV = torch.stack([only(logits_V, guides[row].allowed()) for logits_V, row in rows_of])
+        token_B = logits_BV.argmax(-1)
         going = (token_B != ID[END]).nonzero().squeeze(-1)
         if len(going) < len(token_B):
             token_B, mask_BS, position_B, speaking_B = (x[going] for x in (token_B, mask_BS, position_B, speaking_B))
@@ -84,6 +103,8 @@ def greedy(model: Omni, rows: Sequence[Arrays], limit: int) -> list[list[int]]:
             break
         for row, token in zip(speaking_B.tolist(), token_B.tolist()):
             result[row].append(token)
+            if guides:
+                guides[row].take(token)
         position_B = position_B + 1
         mask_BS = torch.cat([mask_BS, torch.ones_like(mask_BS[:, :1])], dim=1)
         inputs = _step(token_B, position_B, mask_BS)

@@ -3,14 +3,17 @@
 Which examples: `cases.py`. Asking: `decode.py`. Scores: `summary.py`. What is written down beside them: `report.py`.
 """
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from omnie import checkpoint
 from omnie.data.example import Example, Split
+from omnie.engine.guide import Guide, Guides
 from omnie.errors import OptionError
 from omnie.evaluation import cases
 from omnie.evaluation.decode import answers
@@ -18,7 +21,8 @@ from omnie.evaluation.report import provenance
 from omnie.evaluation.summary import Judged, hardest, judge, summary
 from omnie.messages import user
 from omnie.model.omni import Omni
-from omnie.processor import Encoder
+from omnie.processor import Encoder, tokens
+from omnie.processor.tools import offered
 
 MARGIN = 24
 """Tokens that an answer may be longer than the longest that training would say in its chunk: a model that quotes more than it
@@ -38,6 +42,7 @@ class SkillsConfig:
             at all and what is not carried over.
         groups: Groups to ask; empty for all.
         shuffle: Exchange the media among the examples of a skill, so that only the questions can help.
+        guided: Ask only skills whose answers are JSON or calls of tools, and let the answers be nothing else (`engine.guide`).
 
     Raises:
         OptionError: a value is out of range.
@@ -47,6 +52,7 @@ class SkillsConfig:
     split: str = "heldout"
     groups: tuple[str, ...] = ()
     shuffle: bool = False
+    guided: bool = False
 
     def __post_init__(self) -> None:
         if self.cases < 1:
@@ -60,7 +66,7 @@ class SkillsConfig:
         """Where the report goes unless the caller says otherwise; a partial one never takes the whole one's place."""
         split = "" if self.split == "heldout" else self.split
         chosen = cases.groups(self.groups) if self.groups else ()
-        words = filter(None, ("skills", split, *chosen, "shuffled" if self.shuffle else ""))
+        words = filter(None, ("skills", split, *chosen, "shuffled" if self.shuffle else "", "guided" if self.guided else ""))
         return Path("benchmarks/results") / f"{'_'.join(words)}.json"
 
 
@@ -71,7 +77,7 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     Raises:
         CheckpointError: the model cannot be loaded.
         InputError: a group's fonts, pictures or voices are missing.
-        OptionError: with `shuffle`, when none of the groups has media.
+        OptionError: with `shuffle`, when none of the groups has media; with `guided`, when none has answers of a form.
     """
     started = time.perf_counter()
     origin = provenance(reference)
@@ -85,6 +91,7 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
         "detail": {name: summary(done) for name, done in judged.items()},
         "split": config.split,
         "shuffled": config.shuffle,
+        "guided": config.guided,
         "seconds_per_case": {group: round(each, 4) for group, each in spent.items()},
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -92,14 +99,19 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
 
 
 def planned(config: SkillsConfig) -> dict[str, dict[str, int]]:
-    """Group -> skill -> cases. With `shuffle`, only skills that have media."""
+    """Group -> skill -> cases. With `shuffle`, only skills with media; with `guided`, only those whose answers have a form."""
     plan = {}
     for group in cases.groups(config.groups):
-        silent = {example.skill for example in cases.probe(group, config.split) if not cases.has_media(example)}
-        names = {name: n for name, n in cases.allot(group, config.cases).items() if not (config.shuffle and name in silent)}
+        left_out = {
+            example.skill
+            for example in cases.probe(group, config.split)
+            if (config.shuffle and not cases.has_media(example)) or (config.guided and not has_form(example))
+        }
+        names = {name: n for name, n in cases.allot(group, config.cases).items() if name not in left_out}
         plan |= {group: names} if names else {}
     if not plan:
-        raise OptionError("there is nothing to shuffle", value=", ".join(config.groups), allowed="groups with media")
+        what, allowed = ("guide", "groups with JSON or tools") if config.guided else ("shuffle", "groups with media")
+        raise OptionError(f"there is nothing to {what}", value=", ".join(config.groups), allowed=allowed)
     return plan
 
 
@@ -107,22 +119,49 @@ def ask(
     model: Omni, encoder: Encoder, plan: dict[str, dict[str, int]], config: SkillsConfig, progress: Progress
 ) -> tuple[dict[str, list[Judged]], dict[str, float]]:
     """Judged answers and seconds by skill."""
+    guides = Guides(encoder.tokenizer.backend, tokens.ID[tokens.END]) if config.guided else None
     judged: dict[str, list[Judged]] = {}
     seconds: dict[str, float] = {}
     done, total = 0, sum(n for names in plan.values() for n in names.values())
     for name, count in (item for names in plan.values() for item in names.items()):
         started, judged[name] = time.perf_counter(), []
         for examples in cases.chunks(name, config.split, count, config.shuffle):
-            judged[name] += answered(model, encoder, examples)
+            judged[name] += answered(model, encoder, examples, guides)
             done += len(examples)
             progress(name, done, total)
         seconds[name] = time.perf_counter() - started
     return judged, seconds
 
 
-def answered(model: Omni, encoder: Encoder, examples: Iterable[Example]) -> list[Judged]:
+def answered(model: Omni, encoder: Encoder, examples: Iterable[Example], guides: Guides | None = None) -> list[Judged]:
     """The model's answers to examples of one skill, judged."""
     examples = list(examples)
     limit = max(len(encoder.tokenizer.encode(example.quote or example.answer)) for example in examples) + MARGIN
-    found = answers(model, encoder, [[user(*example.parts)] for example in examples], limit)
+    conversations = [[*offered(example.tools), user(*example.parts)] for example in examples]
+    read = partial(only_call, encoder) if examples[0].scoring == "call" else None
+    guided = [guide(guides, example) for example in examples] if guides else None
+    found = answers(model, encoder, conversations, limit, read, guided)
     return [judge(example, prediction) for example, prediction in zip(examples, found)]
+
+
+def has_form(example: Example) -> bool:
+    """Whether what may be answered can be told beforehand: JSON with the keys that are asked for, or calls of tools."""
+    return example.scoring == "json" or bool(example.tools)
+
+
+def guide(guides: Guides, example: Example) -> Guide:
+    """What a user who knows what is asked would let the answer be."""
+    if example.tools:
+        return guides.calls(example.tools)
+    keys = list(json.loads(example.answer))
+    properties = {key: {"type": "string"} for key in keys}
+    return guides.json({"type": "object", "properties": properties, "required": keys, "additionalProperties": False})
+
+
+def only_call(encoder: Encoder, ids: Sequence[int]) -> str:
+    """The call that an answer is, as JSON; nothing where it makes none or several, or says something beside it."""
+    said = encoder.parse([*ids, tokens.ID[tokens.END]])
+    if len(said) != 1 or said[0].parts or len(said[0].tool_calls) != 1:
+        return ""
+    call = said[0].tool_calls[0]
+    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnie.data.example import Example, Scoring
-from omnie.data.scoring import characters, edit_distance, interval, score, spoken, wilson
+from omnie.data.scoring import characters, edit_distance, interval, parse_object, score, spoken, wilson
 
 UNITS: dict[Scoring, Callable[[str], list[str]]] = {"cer": characters, "wer": spoken}
 """Scorings that are reported as an error rate of the corpus, and what they count."""
@@ -38,13 +38,20 @@ def summary(cases: Sequence[Judged]) -> dict[str, Any]:
     """`score`, `n`, `low`, `high` of some cases.
 
     Where texts are read or written down, the score is 1 - the corpus error rate (not below 0) of just these cases; the rate
-    itself stands beside it (`cer` or `wer`), and the summary of the group's other cases as `exact`. Else it is the mean score.
+    itself stands beside it (`cer` or `wer`), and the summary of the group's other cases as `exact`. Else it is the mean score;
+    where JSON is wanted, `valid` beside it is the share of the answers that are some.
     """
     scoring = next((case.scoring for case in cases if case.scoring in UNITS), None)
     if scoring is None:
-        return _row(*interval([case.score for case in cases]), len(cases))
+        row = _row(*interval([case.score for case in cases]), len(cases))
+        return row | ({"valid": valid(cases)} if all(case.scoring == "json" for case in cases) else {})
     rated, others = ([case for case in cases if (case.scoring == scoring) is wanted] for wanted in (True, False))
     return by_rate(rated, scoring) | ({"exact": summary(others)} if others else {})
+
+
+def valid(cases: Sequence[Judged]) -> float:
+    """The share of the answers that are JSON objects."""
+    return round(sum(parse_object(case.prediction) is not None for case in cases) / len(cases), 4)
 
 
 def by_rate(cases: Sequence[Judged], scoring: Scoring) -> dict[str, Any]:

@@ -271,14 +271,14 @@ class _Parser:
             self._parts.append(Part(kind, None))
 
     def _call(self, inside: str) -> None:
-        call = _read_call(inside) if self._role == "assistant" else None
+        call = read_call(inside) if self._role == "assistant" else None
         if call is None:
             self._parts.append(text(inside))
         else:
             self._calls.append(call)
 
 
-def _read_call(inside: str) -> ToolCall | None:
+def read_call(inside: str) -> ToolCall | None:
     """The call that a text spells; None where it is none, or could not be written down again as JSON in UTF-8."""
     try:
         value = json.loads(inside)

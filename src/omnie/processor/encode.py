@@ -13,12 +13,13 @@ import numpy as np
 from omnie import inputs
 from omnie.errors import InputError, OptionError
 from omnie.media.types import Audio, Document, Image, Table, Video
-from omnie.messages import Message, Part
+from omnie.messages import Message, Part, Tool
 from omnie.processor import chat, documents, image, tokens, video
 from omnie.processor.audio import log_mel, mel_frames
 from omnie.processor.chat import Segment, mark
 from omnie.processor.settings import FILE, ProcessorSettings
 from omnie.processor.tokenizer import Tokenizer
+from omnie.processor.tools import offered
 
 IGNORE = -100
 _TYPES = np.zeros(tokens.COUNT, dtype=np.int64)
@@ -136,6 +137,10 @@ class Encoder:
         if thinking is not None:
             raise OptionError("the model has no switch for thinking", value=f"thinking={thinking}", allowed="no such option")
         return self
+
+    def offer(self, tools: Sequence[Tool]) -> list[Message]:
+        """The turn, before all others, that offers tools; none where there are none."""
+        return offered(tools)
 
     def save(self, folder: str | Path) -> None:
         """Writes what `load` reads."""

@@ -3,17 +3,18 @@ with placeholders to segments. Files are opened by `omnie.media`; nothing here c
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image as Pillow
 
 from omnie.errors import InputError
 from omnie.media.types import SAMPLE_RATE, Audio, Document, Image, Table, Video
-from omnie.messages import ROLES, Kind, Message, Part, ToolCall, text
+from omnie.messages import ROLES, Kind, Message, Part, Tool, ToolCall, text
 from omnie.processor import chat, tokens
 from omnie.processor.chat import LayOut, Segment, mark
+from omnie.processor.tools import read
 
 TYPES: dict[str, Kind] = {
     "image": "image", "image_url": "image", "audio": "audio", "input_audio": "audio", "audio_url": "audio", "video": "video",
@@ -27,6 +28,27 @@ KEYS = ("url", "path", "base64", "data", "file", "file_data")
 def messages(conversation: Sequence[Mapping[str, Any]]) -> list[Message]:
     """Chat dictionaries (`role`, `content` as a string or a list of entries, `tool_calls`) as messages, media opened."""
     return [_message(entry) for entry in conversation]
+
+
+def tools(given: Iterable[Any]) -> list[Tool]:
+    """Tools as Transformers users give them: functions with type hints and docstrings, or JSON objects.
+
+    Raises:
+        InputError: one is neither.
+    """
+    return read(_declared(tool) if callable(tool) else tool for tool in given)
+
+
+def _declared(function: Callable[..., Any]) -> dict[str, Any]:
+    from transformers.utils import get_json_schema
+
+    try:
+        return cast(dict[str, Any], get_json_schema(function))
+    except Exception as error:  # the library raises several kinds of its own
+        hint = "write type hints and a docstring with an Args: section"
+        raise InputError(
+            "function cannot be described as a tool", value=getattr(function, "__name__", function), hint=f"{hint}: {error}"
+        ) from None
 
 
 def question(prompt: str, given: Mapping[str, Any]) -> Message:

@@ -139,6 +139,7 @@ class OmnieProcessor(ProcessorMixin):
         conversation: Sequence[Any],
         chat_template: str | None = None,
         *,
+        tools: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
         continue_final_message: bool = False,
         tokenize: bool = False,
@@ -152,7 +153,9 @@ class OmnieProcessor(ProcessorMixin):
         """A chat, or a list of chats, in the content-list form, as a string or (with `tokenize`) as model inputs.
 
         The string holds media as their runs of placeholders. With `tokenize` and without `return_dict` only the ids come
-        back, as in Transformers. `return_labels` adds `labels` (assistant turns, -100 elsewhere).
+        back, as in Transformers. `return_labels` adds `labels` (assistant turns, -100 elsewhere). `tools` are functions with
+        type hints and docstrings, or objects as OpenAI's interface has them (`processor.tools.read`); how the assistant calls
+        them is read by `encoder.parse`.
         """
         if chat_template is not None:
             raise OptionError("other chat templates are not supported", value=chat_template[:40])
@@ -160,7 +163,8 @@ class OmnieProcessor(ProcessorMixin):
             raise OptionError("continue_final_message and add_generation_prompt exclude each other")
         check_options({**options, **(processor_kwargs or {})}, return_tensors)
         batched = bool(conversation) and not isinstance(conversation[0], Mapping)
-        chats = [foreign.messages(one) for one in (conversation if batched else [conversation])]
+        offer = self.encoder.offer(foreign.tools(tools or ()))
+        chats = [[*offer, *foreign.messages(one)] for one in (conversation if batched else [conversation])]
         how = {"generation_prompt": add_generation_prompt, "continue_final": continue_final_message}
         if not tokenize:
             rendered = [self.encoder.render(one, **how) for one in chats]
@@ -236,7 +240,6 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
     "return_attention_mask": (True, None),
     "return_mm_token_type_ids": (True, None),
     "sampling_rate": (16_000, None),
-    "tools": (None, []),
     "documents": (None, []),
     "load_audio_from_video": (True, False),
 }

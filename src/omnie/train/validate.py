@@ -16,6 +16,7 @@ from omnie.model.cache import KeyValueCache
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
 from omnie.processor.tokens import END, ID
+from omnie.processor.tools import offered
 from omnie.train.stream.source import BUILT_IN
 
 
@@ -42,7 +43,7 @@ def examples(cases: int, seed: int) -> Iterable[Example]:
 @torch.no_grad()
 def greedy(model: Omni, encoder: Encoder, example: Example, limit: int = 64) -> list[int]:
     """The answer's token ids, the most likely one each time, without the end token."""
-    arrays = encoder.encode([user(*example.parts)])
+    arrays = encoder.encode([*offered(example.tools), user(*example.parts)])
     weights = model.lm_head.weight
     inputs = {name: torch.from_numpy(array) for name, array in arrays.items() if name != "labels"}
     for name in ("input_ids", "position_ids", "mm_token_type_ids"):

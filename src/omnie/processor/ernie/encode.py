@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from omnie import inputs
 from omnie.errors import CheckpointError, InputError, OptionError
-from omnie.messages import Message, Part
+from omnie.messages import Message, Part, Tool
 from omnie.processor.ernie import settings, template
 from omnie.processor.ernie.layout import MODALITIES, Layout
 from omnie.processor.ernie.settings import ClipSettings, PictureSettings
@@ -113,6 +113,17 @@ class ErnieEncoder:
         if thinking is not None and not self.template.can_think:
             raise OptionError("the model has no switch for thinking", value=f"thinking={thinking}", allowed="no such option")
         return replace(self, thinking=thinking)
+
+    def offer(self, tools: Sequence[Tool]) -> list[Message]:
+        """Nothing.
+
+        Raises:
+            OptionError: there are tools.
+        """
+        if tools:
+            names = ", ".join(tool.name for tool in tools)
+            raise OptionError("the model's chat template offers no tools", value=names[:60], allowed="no tools")
+        return []
 
     def encode(
         self, messages: Iterable[Message], generation_prompt: bool = True, continue_final: bool = False

@@ -19,8 +19,10 @@ from omnie.data.example import Example, Written
 from omnie.errors import OptionError
 from omnie.inputs import LEGEND, MARK_CELLS, NAME, SERIES, SPATIAL_MERGE, TICK, audio_tokens
 from omnie.media.types import Document, Image, Video
-from omnie.messages import Message, Part, assistant, user
+from omnie.messages import Message, Part, Tool, assistant, user
 from omnie.processor import Encoder
+from omnie.processor.chat import read_call
+from omnie.processor.tools import offered
 from omnie.train.stream.packing import IGNORE, Drawn, Marked, Sample, Spelled, shrink
 
 SPELLING = "spelling/"
@@ -316,8 +318,14 @@ def _span(begin: float, end: float, count: int) -> tuple[int, int]:
 
 
 def conversation(example: Example) -> list[Message]:
-    """The user's turn and the answer, then the further questions about the same media."""
-    turns = [user(*example.parts), assistant(example.quote or example.answer)]
+    """The tools on offer, the user's turn and the answer, then the further questions about the same media or tools."""
+    turns = [*offered(example.tools), user(*example.parts), _answer(example.quote or example.answer, example.tools)]
     for question, answer in example.more:
-        turns += [user(question), assistant(answer)]
+        turns += [user(question), _answer(answer, example.tools)]
     return turns
+
+
+def _answer(said: str, tools: Sequence[Tool]) -> Message:
+    """A call where tools are on offer and one is meant, else a text."""
+    call = read_call(said) if tools else None
+    return Message("assistant", (), (call,)) if call else assistant(said)

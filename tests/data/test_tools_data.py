@@ -1,0 +1,130 @@
+"""Requests for tools: what a call says stands in the request, a tool's wordings give what it needs; sums of three digits."""
+
+import json
+
+import numpy as np
+import pytest
+
+from omnie.data import skills, tools
+from omnie.data.example import SPLITS
+from omnie.data.scoring import score
+from omnie.data.text_logic import worked_out
+from omnie.data.tools import composed, written
+from omnie.data.writing.grammar import SLOT, every
+from omnie.data.writing.values import KINDS
+from omnie.data.writing.vocabulary import LANGUAGES
+
+N = 150
+
+
+def examples(skill, split, n=N):
+    return [skills.example(skill, split, index) for index in range(n)]
+
+
+def turns(example):
+    """(request, answer) of an example, the first one and what follows."""
+    return [(example.parts[-1].value, example.answer), *example.more]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("skill", ["tools.call", "tools.none"])
+def test_a_call_says_what_the_request_does_to_a_tool_on_offer(skill, split):
+    for example in examples(skill, split):
+        offered = {tool.name: tool.parameters for tool in example.tools}
+        assert len(offered) == len(example.tools) <= tools.MOST
+        for request, answer in turns(example):
+            if answer in tools.NONE.values():
+                continue
+            call = json.loads(answer)
+            schema = offered[call["name"]]
+            assert set(schema["required"]) <= set(call["arguments"]) <= set(schema["properties"])
+            for name, value in call["arguments"].items():
+                assert str(value).casefold() in request.casefold()
+                assert isinstance(value, int if schema["properties"][name]["type"] == "integer" else str)
+
+
+def test_the_answer_of_a_call_scores_and_another_does_not():
+    for example in examples("tools.call", "heldout", 30):
+        call = json.loads(example.answer)
+        assert score(example, example.answer) == 1
+        assert score(example, json.dumps({**call, "name": "other"})) == 0
+        assert score(example, json.dumps({**call, "arguments": {**call["arguments"], "more": 1}})) == 0
+        assert score(example, "") == 0 and score(example, json.dumps({"name": call["name"]})) == 0
+
+
+def test_every_answer_of_a_refusal_is_one():
+    for example in examples("tools.none", "validation", 30):
+        assert example.answer in tools.NONE.values() and example.tools and not example.more
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_wording_gives_what_its_tool_needs(split):
+    for tool in written(split):
+        assert set(tool.kinds.values()) <= set(KINDS) and set(tool.descriptions) == set(LANGUAGES)
+        for language in LANGUAGES:
+            assert len(tool.requests[language]) >= (1 if split == "validation" else 2)
+            for said in (wording for template in tool.requests[language] for wording in every(template.text)):
+                slots = [slot for _, slot in SLOT.findall(said)]
+                assert tool.kinds.keys() - tool.optional <= set(slots) <= tool.kinds.keys(), (tool.name, said)
+                assert len(slots) == len(set(slots))
+
+
+def test_no_tool_and_no_wording_is_shared_between_splits():
+    names = [{tool.name for tool in written(split)} for split in SPLITS]
+    assert sum(map(len, names)) == len(set.union(*names)) and min(map(len, names)) >= 8
+    said = [
+        {
+            wording.casefold()
+            for tool in written(split)
+            for templates in tool.requests.values()
+            for t in templates
+            for wording in every(t.text)
+        }
+        for split in SPLITS
+    ]
+    assert not said[0] & said[1] and not said[0] & said[2] and not said[1] & said[2]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_tools_that_are_offered_together_are_about_different_things_or_acts(language):
+    rng = np.random.default_rng(0)
+    assert len(composed.acts(language)) == 15 and len(composed.things(language)) > 50
+    for _ in range(60):
+        pairs = list(composed.unlike(rng, language, 5))
+        assert len({(act.cluster, thing.name) for act, thing in pairs}) == 5
+        for act, thing in pairs:
+            made = composed.act_on(rng, language, act, thing)
+            assert thing.name in made.tool.name.casefold() and "{" not in made.request + made.tool.description
+
+
+def test_a_malformed_line_is_an_error_with_its_number(monkeypatch):
+    monkeypatch.setattr(tools, "read", lambda file: "tool a\n  nonsense x\n")
+    with pytest.raises(ValueError, match="line 2"):
+        written.__wrapped__("train")
+
+
+@pytest.mark.parametrize(
+    ("a", "sign", "b", "steps"),
+    [
+        (347, "+", 285, ["7+5=12", "4+8+1=13", "3+2+1=6"]),
+        (403, "-", 187, ["13-7=6", "9-8=1", "3-1=2"]),
+        (500, "-", 1, ["10-1=9", "9-0=9", "4-0=4"]),
+        (999, "+", 1, ["9+1=10", "9+0+1=10", "9+0+1=10"]),
+        (100, "-", 100, ["0-0=0", "0-0=0", "1-1=0"]),
+    ],
+)
+def test_sums_are_worked_out_from_the_right(a, sign, b, steps):
+    assert worked_out(a, sign, b) == steps
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sums_of_three_digits_are_right_step_by_step(split):
+    for example in examples("text.digits", split):
+        said = [example.quote, *dict(example.more).values()]
+        assert score(example, example.quote) == 1 and score(example, example.answer) == 1
+        for quote in said:
+            task, _, rest = quote.partition(": ")
+            steps, _, result = rest.partition(" = ")
+            a, sign, b = task.split()
+            assert int(result) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
+            assert steps == ", ".join(worked_out(int(a), sign, int(b)))
