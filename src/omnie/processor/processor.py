@@ -240,6 +240,7 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
     "return_attention_mask": (True, None),
     "return_mm_token_type_ids": (True, None),
     "sampling_rate": (16_000, None),
+    "tools": (None, []),
     "documents": (None, []),
     "load_audio_from_video": (True, False),
 }
