@@ -56,11 +56,12 @@ STAGES = {
     },
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
-        "rows": 16, "row": 2048, "teach": 0.45, "pointing": 0.3, "coarse": 0.25, "warmup": 100, "decay": 0.9, **BATCHES,
+        "rows": 4, "row": 8192, "teach": 0.4, "pointing": 0.3, "lr-circuits": 0.5, "coarse": 0.25, "warmup": 100, "decay": 0.9,
+        **BATCHES,
     },
     "fresh": {
         "out": "runs/gpu_fresh", "encoders-from": "src/omnie/nano", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
-        "rows": 16, "row": 2048, "teach": 0.45, "pointing": 0.3, "coarse": 0.15, "warmup": 200, "decay": 0.6, **BATCHES,
+        "rows": 4, "row": 8192, "teach": 0.4, "pointing": 0.3, "coarse": 0.15, "warmup": 200, "decay": 0.6, **BATCHES,
     },
     "train": {
         "out": "runs/gpu", "rows": 64, "warmup": 200, "alignment": 0.6, "encoders": 0.15, "rest": 0.1, "lr-encoders": 0.5,
