@@ -76,7 +76,7 @@ def test_documents(model, batches, table):
     )
     assert isinstance(response, str)
     first = batches[0]
-    assert first["image_grid_thw"].tolist() == [[1, 20, 30]] * 2
+    assert first["image_grid_thw"].tolist() == [[1, 30, 42]] * 2
     ids = first["input_ids"][0].tolist()
     assert ids.count(tokens.ID[tokens.IMAGE]) == 300 and ids.count(tokens.ID[tokens.TABLE_START]) == 1
     said = AutoProcessor.from_pretrained(model.config.name_or_path).decode(ids)
@@ -182,17 +182,25 @@ def test_fine_tuning(model, folder, tokenizer, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_first_multimodal_chat(folder, dtype):
+    """Its 200 tokens hold a small picture; of a large one they are fewer than the picture's own (decision 31)."""
     pytest.importorskip("accelerate", reason="device_map needs accelerate")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=dtype, device_map="auto")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     image = Image.open(CHART)
+    image.thumbnail((224, 160))
     inputs = tokenizer(QUESTION, images=image, return_tensors="pt")
     outputs = model.generate(**inputs, max_length=200)
     response = tokenizer.decode(outputs[0], skip_special_tokens=True)
     assert model.dtype == dtype and outputs.shape[1] <= 200
     assert response.startswith(QUESTION) and len(response) > len(QUESTION)
+
+
+def test_a_picture_that_max_length_has_no_room_for_is_an_error_that_says_what_to_do(model, tokenizer):
+    inputs = tokenizer(QUESTION, images=Image.open(CHART), return_tensors="pt")
+    with pytest.raises(ValueError, match="`max_length` is set to 200.*`max_new_tokens`"):
+        model.generate(**inputs, max_length=200)
 
 
 def test_a_tokenizer_with_media_gives_the_processors_inputs(folder, tokenizer):

@@ -115,7 +115,7 @@ def test_only_the_assistants_content_is_learned(encoder):
 
 def test_an_overlong_conversation_says_what_is_long(tokenizer):
     encoder = Encoder(tokenizer, ProcessorSettings(context=100))
-    with pytest.raises(InputError, match=r"image 2: 152.*text 1: .*at most 100 tokens") as caught:
+    with pytest.raises(InputError, match=r"image 2: 317.*text 1: .*at most 100 tokens") as caught:
         encoder.encode([user(Part("image", picture(32, 32)), Part("image", picture(320, 448)), "Was?")])
     assert "\n" not in str(caught.value)
 

@@ -163,7 +163,7 @@ def test_settings_round_trip_and_refuse_the_unknown(tmp_path):
         {"context": True},
         {"mel_scale": float("nan")},
         {"image_max_pixels": 100},
-        {"image_min_pixels": 512 * 320 + 1},
+        {"image_min_pixels": 640 * 512 + 1},
         {"image_zoom": 0.9},
     ):
         with pytest.raises(OptionError):

@@ -50,4 +50,4 @@ def test_whatever_a_model_writes_can_be_parsed_and_its_texts_rendered_again(nano
 
 def test_settings_of_the_built_in_model(nano):
     kept = nano.settings
-    assert (kept.patch, kept.image_max_pixels, kept.video_max_pixels, kept.video_fps) == (16, 512 * 320, 160 * 96, 2.0)
+    assert (kept.patch, kept.image_max_pixels, kept.video_max_pixels, kept.video_fps) == (16, 640 * 512, 160 * 96, 2.0)

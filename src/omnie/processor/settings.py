@@ -30,7 +30,7 @@ class ProcessorSettings:
     """
 
     patch: int = 16
-    image_max_pixels: int = 512 * 320
+    image_max_pixels: int = 640 * 512
     image_min_pixels: int = 20 * 32 * 32
     image_zoom: float = 1.75
     video_max_pixels: int = 160 * 96
