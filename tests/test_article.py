@@ -78,7 +78,7 @@ def test_documents(model, batches, table):
     first = batches[0]
     assert first["image_grid_thw"].tolist() == [[1, 30, 42]] * 2
     ids = first["input_ids"][0].tolist()
-    assert ids.count(tokens.ID[tokens.IMAGE]) == 300 and ids.count(tokens.ID[tokens.TABLE_START]) == 1
+    assert ids.count(tokens.ID[tokens.IMAGE]) == 630 and ids.count(tokens.ID[tokens.TABLE_START]) == 1
     said = AutoProcessor.from_pretrained(model.config.name_or_path).decode(ids)
     assert (
         "Jahresbericht 2024" in said
