@@ -47,6 +47,19 @@ def skills(
 
 
 @app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A report of omnie eval skills.", show_default=False)],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Another about the same cases.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what one model does better than another, case by case."""
+    from omnie.evaluation import compare
+
+    rows = compare.compare(compare.read(before), compare.read(after))
+    print(json.dumps(rows) if as_json else compare.table(rows))
+
+
+@app.command()
 def wild(
     model: Annotated[str | None, typer.Option(help="A built-in model or a model folder.", show_default="nano")] = None,
     cases: Annotated[int | None, typer.Option(help="Most cases of each group.", show_default="all")] = None,

@@ -18,7 +18,7 @@ from omnie.errors import OptionError
 from omnie.evaluation import cases
 from omnie.evaluation.decode import answers
 from omnie.evaluation.report import provenance
-from omnie.evaluation.summary import Judged, hardest, judge, summary
+from omnie.evaluation.summary import Judged, hardest, judge, scores, summary
 from omnie.messages import user
 from omnie.model.omni import Omni
 from omnie.processor import Encoder, tokens
@@ -71,8 +71,9 @@ class SkillsConfig:
 
 
 def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progress = lambda *_: None) -> dict[str, Any]:
-    """The report: `skills` by group and `detail` by single skill (each `score`, `n`, `low`, `high`), and where it comes from.
-    Beside them, but never for held-out examples, `hardest` by skill (`summary.hardest`): what to learn from.
+    """The report: `skills` by group and `detail` by single skill (each `score`, `n`, `low`, `high`; there also the `scores` of
+    the cases in their order, for `compare`), and where it comes from. Beside them, but never for held-out examples, `hardest`
+    by skill (`summary.hardest`): what to learn from.
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -88,7 +89,7 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     spent = {group: sum(seconds[name] for name in names) / sum(names.values()) for group, names in plan.items()}
     result = {
         "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
-        "detail": {name: summary(done) for name, done in judged.items()},
+        "detail": {name: summary(done) | {"scores": scores(done)} for name, done in judged.items()},
         "split": config.split,
         "shuffled": config.shuffle,
         "guided": config.guided,

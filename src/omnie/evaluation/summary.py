@@ -54,6 +54,11 @@ def valid(cases: Sequence[Judged]) -> float:
     return round(sum(parse_object(case.prediction) is not None for case in cases) / len(cases), 4)
 
 
+def scores(cases: Sequence[Judged]) -> str:
+    """The scores of single cases, in a line: what `compare` reads."""
+    return " ".join(f"{case.score:.3g}" for case in cases)
+
+
 def by_rate(cases: Sequence[Judged], scoring: Scoring) -> dict[str, Any]:
     """The summary of cases that share an error rate. The interval resamples whole cases (Efron 1979, fixed seed)."""
     split = UNITS[scoring]
