@@ -24,6 +24,8 @@ _WINDOW = {
     "OmnieError": "omnie.errors",
     "Message": "omnie.messages",
     "Part": "omnie.messages",
+    "Tool": "omnie.messages",
+    "ToolCall": "omnie.messages",
     "user": "omnie.messages",
     "assistant": "omnie.messages",
 }

@@ -43,6 +43,16 @@ def test_one_line_is_what_it_says():
         assert example.scoring == "cer"
 
 
+def test_a_sum_is_shown_as_it_is_said_and_worked_out():
+    for split in SPLITS:
+        for example in examples("lines.sum", split, 60):
+            a, sign, b, equals, result = example.answer.split()
+            shown = example.transcript.replace(" ", "").replace("x", "*").replace("–", "-").rstrip("=?.")
+            assert shown == f"{a}{sign.replace('x', '*')}{b}" and equals == "="
+            assert int(result) == {"+": int(a) + int(b), "-": int(a) - int(b), "x": int(a) * int(b)}[sign]
+            assert example.scoring == "exact"
+
+
 def test_blocks_have_two_to_four_lines_and_more_in_training():
     for split, most in (("train", 9), ("validation", 4), ("heldout", 4)):
         counts = {example.answer.count("\n") + 1 for example in examples("lines.block", split, 60)}
