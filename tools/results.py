@@ -141,7 +141,18 @@ def _share(row: dict[str, Any] | None) -> str:
 
 def _origin(found: dict[str, Any], exchanged: bool) -> str:
     control = ' "files exchanged": the same questions with another case\'s picture or sound.' if exchanged else ""
-    return f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
+    origin = f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
+    return origin + guided(found["model"]["sha256"])
+
+
+def guided(weights: str) -> str:
+    """What the same weights do when answers are held to their form; nothing where that was not measured of them."""
+    found = read("skills_guided")
+    if not found or found["model"]["sha256"] != weights:
+        return ""
+    rows = found["detail"]
+    said = ", ".join(f"{ABILITIES[name]} {row['score']:.0%} ({row['n']} cases)" for name, row in rows.items())
+    return f" With answers held to their form, as `--schema` and `--tools` do (`omnie eval skills --guided`): {said}."
 
 
 def reading() -> str:
