@@ -141,8 +141,8 @@ class Runtime:
             OptionError: the schema or a tool's parameters cannot be obeyed; the model knows no tools; both are given.
         """
         clock = Clock()
-        guide = self._guide(tools, schema)
-        inputs = self.processor.encode([*self.processor.offer(tools), *messages])
+        offer, guide = self.processor.offer(tools), self._guide(tools, schema)
+        inputs = self.processor.encode([*offer, *messages])
         request = Request(inputs, options, self.processor.stop, guide)
         attend = DynamicAttention(self.attention) if self.dynamic else None
         encode, counted = clock.lap(), Counted(self.engine.generate(request, attend))

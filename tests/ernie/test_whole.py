@@ -12,7 +12,7 @@ from omnie.cli.main import main
 from omnie.engine.request import SamplingOptions
 from omnie.errors import InputError, OptionError
 from omnie.media.types import Audio, Image, Table, Video
-from omnie.messages import Part, user
+from omnie.messages import Part, Tool, user
 from omnie.runtime import Runtime
 
 from .chats import clip, picture
@@ -138,3 +138,14 @@ def test_the_documented_way_in_transformers_words(folder):
     answer = model.generate(prompt="What?", multimodal_input={"images": picture(40, 56)}, **options)
     assert isinstance(answer, str)
     assert processor.apply_chat_template(chats[1]).endswith("And a car?")
+
+
+def test_a_published_model_is_held_to_a_schema_too(folder):
+    schema = {"type": "object", "properties": {"n": {"enum": [1, "zwei"]}}, "required": ["n"], "additionalProperties": False}
+    answer = Runtime(folder).answer([user("What?")], SamplingOptions(max_tokens=40), schema=schema)
+    assert json.loads(answer.text)["n"] in (1, "zwei") and answer.finish == "stop"
+
+
+def test_tools_are_refused_where_the_template_offers_none(folder):
+    with pytest.raises(OptionError, match="offers no tools.*taxi"):
+        Runtime(folder).answer([user("What?")], FEW, tools=[Tool("taxi")])
