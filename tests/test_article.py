@@ -288,7 +288,8 @@ def test_sampling(model, tokenizer):
     drawn = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        drawn.append(model.generate(**inputs, **options, do_sample=True).tolist())
+        warm = options | {"temperature": 3.0}  # a sure model says the same at 0.7 whatever the seed
+        drawn.append(model.generate(**inputs, **warm, do_sample=True).tolist())
     assert drawn[0] == drawn[1] != drawn[2]
     penalised = model.generate(**inputs, do_sample=False, repetition_penalty=1e6, max_new_tokens=12)[0]
     new = penalised[inputs["input_ids"].shape[1] :].tolist()
