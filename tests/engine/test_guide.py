@@ -100,3 +100,4 @@ def test_only_what_is_allowed_keeps_its_logit():
 
     kept = only(torch.arange(5.0), np.array([True, False, True]))
     assert kept.tolist() == [0.0, -torch.inf, 2.0, -torch.inf, -torch.inf]
+    assert only(torch.arange(2.0), np.array([False, True, True])).tolist() == [-torch.inf, 1.0]

@@ -43,8 +43,10 @@ class Sampler:
 
 
 def only(logits_V: torch.Tensor, allowed_V: np.ndarray) -> torch.Tensor:
-    """Logits with -inf where a token is not allowed; what the mask is too short for (padding of the matrix) is not."""
+    """Logits with -inf where a token is not allowed; what the mask is too short for (padding of the matrix) is not, and what it
+    is too long for (tokens that the model does not have) cannot come."""
     shut_V = torch.ones(logits_V.shape, dtype=torch.bool)
+    allowed_V = allowed_V[: len(shut_V)]
     shut_V[: len(allowed_V)] = torch.from_numpy(~allowed_V)
     return logits_V.masked_fill(shut_V.to(logits_V.device), -torch.inf)
 
