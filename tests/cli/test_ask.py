@@ -210,6 +210,8 @@ def test_tools_are_offered_and_their_calls_reported(ask, tmp_path):
         ("--tools", "[]", "no tools"),
         ("--tools", '[{"name": "a b"}]', "usable name"),
         ("--tools", None, "JSON"),
+        ("--tools", "[" * 100_000, "JSON"),
+        ("--tools", '[{"name": "a", "parameters": {"properties": {"x": {"enum": 3}}}}]', "cannot be obeyed"),
     ],
 )
 def test_a_bad_schema_or_tool_is_one_line_and_status_2(ask, tmp_path, option, content, reason):

@@ -11,7 +11,7 @@ from omnie.data import pages, skills, text_find, text_form, text_qa
 from omnie.data.example import SPLITS, generator_for
 from omnie.data.pages import compose
 from omnie.data.scoring import score
-from omnie.data.text_logic import TRENDS
+from omnie.data.text_logic import TRENDS, worked_out
 from omnie.data.writing import grammar as g
 from omnie.data.writing import values, vocabulary
 from omnie.data.writing.grammar import complete, fill, forms, grammar, parse, tidy, wordings
@@ -431,3 +431,30 @@ def test_parts_of_pages_are_whole_and_not_those_of_another_split(language):
             assert kind in values.KINDS and len(sentences) > 3 and all(said.count("{}") == 1 for said in sentences)
             told = [said.replace("{}", f"{{{name}={kind}}}") for said in sentences]
             assert not [said for said in told for other in others if said in other and said not in own]  # all letters greet
+
+
+@pytest.mark.parametrize(
+    ("a", "sign", "b", "steps"),
+    [
+        (347, "+", 285, ["7+5=12", "4+8+1=13", "3+2+1=6"]),
+        (403, "-", 187, ["13-7=6", "9-8=1", "3-1=2"]),
+        (500, "-", 1, ["10-1=9", "9-0=9", "4-0=4"]),
+        (999, "+", 1, ["9+1=10", "9+0+1=10", "9+0+1=10"]),
+        (100, "-", 100, ["0-0=0", "0-0=0", "1-1=0"]),
+    ],
+)
+def test_sums_are_worked_out_from_the_right(a, sign, b, steps):
+    assert worked_out(a, sign, b) == steps
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sums_of_three_digits_are_right_step_by_step(split):
+    for example in examples("text.digits", split):
+        said = [example.quote, *dict(example.more).values()]
+        assert score(example, example.quote) == 1 and score(example, example.answer) == 1
+        for quote in said:
+            task, _, rest = quote.partition(": ")
+            steps, _, result = rest.partition(" = ")
+            a, sign, b = task.split()
+            assert int(result) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
+            assert steps == ", ".join(worked_out(int(a), sign, int(b)))

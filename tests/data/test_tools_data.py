@@ -1,4 +1,4 @@
-"""Requests for tools: what a call says stands in the request, a tool's wordings give what it needs; sums of three digits."""
+"""Requests for tools: what a call says stands in the request, and a tool's wordings give what it needs."""
 
 import json
 
@@ -8,7 +8,6 @@ import pytest
 from omnie.data import skills, tools
 from omnie.data.example import SPLITS
 from omnie.data.scoring import score
-from omnie.data.text_logic import worked_out
 from omnie.data.tools import composed, written
 from omnie.data.writing.grammar import SLOT, every
 from omnie.data.writing.values import KINDS
@@ -101,30 +100,3 @@ def test_a_malformed_line_is_an_error_with_its_number(monkeypatch):
     monkeypatch.setattr(tools, "read", lambda file: "tool a\n  nonsense x\n")
     with pytest.raises(ValueError, match="line 2"):
         written.__wrapped__("train")
-
-
-@pytest.mark.parametrize(
-    ("a", "sign", "b", "steps"),
-    [
-        (347, "+", 285, ["7+5=12", "4+8+1=13", "3+2+1=6"]),
-        (403, "-", 187, ["13-7=6", "9-8=1", "3-1=2"]),
-        (500, "-", 1, ["10-1=9", "9-0=9", "4-0=4"]),
-        (999, "+", 1, ["9+1=10", "9+0+1=10", "9+0+1=10"]),
-        (100, "-", 100, ["0-0=0", "0-0=0", "1-1=0"]),
-    ],
-)
-def test_sums_are_worked_out_from_the_right(a, sign, b, steps):
-    assert worked_out(a, sign, b) == steps
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_sums_of_three_digits_are_right_step_by_step(split):
-    for example in examples("text.digits", split):
-        said = [example.quote, *dict(example.more).values()]
-        assert score(example, example.quote) == 1 and score(example, example.answer) == 1
-        for quote in said:
-            task, _, rest = quote.partition(": ")
-            steps, _, result = rest.partition(" = ")
-            a, sign, b = task.split()
-            assert int(result) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
-            assert steps == ", ".join(worked_out(int(a), sign, int(b)))

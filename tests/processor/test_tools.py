@@ -26,6 +26,8 @@ SCHEMAS = {
     "anything": ({"properties": {"a": {}}, "required": ["a"]}, "f(a: any)"),
     "unsaid": ({"properties": {"a": {"type": "integer", "minimum": 3}}}, 'f(a?: {"type": "integer", "minimum": 3})'),
     "several": ({"properties": {"a": {"type": ["string", "null"]}}}, 'f(a?: {"type": ["string", "null"]})'),
+    "enum": ({"properties": {"a": {"enum": 3}}}, 'f(a?: {"enum": 3})'),
+    "fields": ({"properties": {"a": {"type": "object", "properties": [1]}}}, 'f(a?: {"type": "object", "properties": [1]})'),
     "true": ({"properties": {"a": True}}, "f(a?: true)"),
 }
 
@@ -59,6 +61,7 @@ BAD = {
     "description": ([{"name": "a", "description": 3}], "description"),
     "parameters": ([{"name": "a", "parameters": {"type": "string"}}], "no object"),
     "properties": ([{"name": "a", "parameters": {"properties": []}}], "no object"),
+    "required": ([{"name": "a", "parameters": {"properties": {"a": {}}, "required": "a"}}], "no object"),
     "twice": ([{"name": "a"}, {"name": "a"}], "one name"),
 }
 

@@ -82,7 +82,7 @@ def constraints(schema: Path | None, tools: Path | None) -> dict[str, Any]:
 def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError("file cannot be read as JSON", value=file, hint=str(error)) from None
 
 

@@ -1,4 +1,7 @@
-"""Small sums, sorting and trend words over numbers in text. Wordings, operand pairs and series belong to one split each."""
+"""Small sums, sums of three digits, sorting and trend words over numbers in text.
+
+Wordings, operand pairs and series belong to one split each.
+"""
 
 from collections.abc import Callable
 

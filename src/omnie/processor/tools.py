@@ -2,7 +2,7 @@
 
     reserve_table(name, guests: integer, time?): Reserves a table in a restaurant
 
-A JSON schema takes several times the tokens and says no more. `?` marks what may be left out; strings have no type; a
+A JSON schema takes four to five times the tokens and says no more. `?` marks what may be left out; strings have no type; a
 parameter's own description follows in brackets; what these signs cannot say stays JSON.
 """
 
@@ -44,23 +44,23 @@ def read(entries: Iterable[Mapping[str, Any]]) -> list[Tool]:
 
 
 def _read(entry: Any) -> Tool:
-    inner = entry.get("function", entry) if isinstance(entry, Mapping) else None
-    if not isinstance(inner, Mapping) or (isinstance(entry, Mapping) and entry.get("type", "function") != "function"):
+    inner = entry.get("function", entry) if isinstance(entry, Mapping) and entry.get("type", "function") == "function" else None
+    if not isinstance(inner, Mapping):
         raise InputError("tool cannot be read", value=str(entry)[:60], allowed='{"type": "function", "function": {...}}')
     name, said, schema = inner.get("name"), inner.get("description") or "", inner.get("parameters") or {}
     if not isinstance(name, str) or not name or any(mark.isspace() or mark in "(),:" for mark in name):
         raise InputError("tool has no usable name", value=name, allowed="a word without blanks and ( ) , :")
     if not isinstance(said, str):
         raise InputError(f"tool {name} has a description that is no text", value=type(said).__name__, allowed="str")
-    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
-        raise InputError(
-            f"tool {name} has parameters that are no object", value=str(schema)[:60], allowed="a JSON schema of an object"
-        )
-    if not isinstance(schema.get("properties", {}), Mapping):
-        raise InputError(
-            f"tool {name} has properties that are no object", value=str(schema["properties"])[:60], allowed="name: schema"
-        )
+    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object" or not _listed(schema):
+        allowed = '{"type": "object", "properties": {...}, "required": [...]}'
+        raise InputError(f"tool {name} has parameters that are no object", value=str(schema)[:60], allowed=allowed)
     return Tool(name, said, dict(schema))
+
+
+def _listed(schema: Mapping[str, Any]) -> bool:
+    """Whether an object's schema names its properties, and which are required, as it should."""
+    return isinstance(schema.get("properties", {}), Mapping) and isinstance(schema.get("required", []), list | tuple)
 
 
 def _fields(schema: Mapping[str, Any]) -> str:
@@ -77,7 +77,8 @@ def _typed(schema: Any) -> str:
 
 def _kind(schema: Any) -> str:
     kind = schema.get("type") if isinstance(schema, Mapping) else None
-    if not isinstance(schema, Mapping) or not isinstance(kind, str | None) or not schema.keys() <= PLAIN:
+    odd = not isinstance(schema, Mapping) or not isinstance(kind, str | None) or not schema.keys() <= PLAIN
+    if odd or not _listed(schema) or not isinstance(schema.get("enum", []), list | tuple):
         return json.dumps(schema, ensure_ascii=False)
     if schema.get("enum"):
         return "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
