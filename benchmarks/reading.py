@@ -2,17 +2,18 @@
 
 `python benchmarks/reading.py [--model MODEL] [--cases 50]` writes `benchmarks/results/reading.json`: for each skill whose
 examples say what is to be read where, the share of words that are wrong (edit distance of the vocabulary's words over their
-number), the share of letters, how many texts are right as a whole, and how many letters are read in a token in which there is
-nothing. Cases are held out; texts of charts are of the validation split, whose renderer says where they stand.
+number), the share of letters, and that of the likeliest letters without what is usually written; how many texts are right as
+a whole, and how many letters are read in a token in which there is nothing. Cases are held out; texts of charts are of the
+validation split, whose renderer says where they stand.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,10 @@ from omnie.data import skills
 from omnie.data.scoring import edit_distance
 from omnie.evaluation.report import provenance, write
 from omnie.messages import user
-from omnie.model.reading.words import LETTERS
+from omnie.model.reading import Reading
+from omnie.model.reading.ngrams import LetterModel
+from omnie.model.reading.search import spelled as searched
+from omnie.model.reading.words import GAP
 from omnie.train.stream.source import spelled
 
 RESULT = Path(__file__).resolve().parent / "results" / "reading.json"
@@ -36,16 +40,17 @@ def tokens(body: Any, medium: str, tensors: dict[str, Tensor]) -> Tensor:
     return body.visual(pixels, tensors[f"{medium}_grid_thw"]).tokens
 
 
-def merged(steps: Sequence[int], blank: int) -> list[int]:
-    """The words of the likeliest path (CTC): repetitions are one word, blanks none."""
-    return [word for at, word in enumerate(steps) if word != blank and (at == 0 or steps[at - 1] != word)]
+def letters(reading: Reading, scores_SL: Tensor, model: LetterModel | None) -> bytes:
+    """What is read at the steps of one text."""
+    lines = np.zeros(len(scores_SL), np.int64)
+    return searched([scores_SL], lines, None, GAP, model, reading.fusion, reading.place is not None).letters
 
 
 @torch.inference_mode()
 def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dict[str, Any]:
     """One skill's row."""
     sums = dict.fromkeys(
-        ("words", "wrong_words", "letters", "wrong_letters", "texts", "right_texts", "silent", "false_letters"), 0
+        ("words", "wrong_words", "letters", "wrong_letters", "unlikely", "texts", "right_texts", "silent", "false_letters"), 0
     )
     for index in range(cases):
         example = skills.example(skill, split, index)
@@ -54,9 +59,11 @@ def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dic
         texts = spelled(example, arrays, encoder.tokenizer.encode)
         for medium in {text.medium for text in texts}:
             reading = model.model.reading["audio" if medium == "audio" else "image"]
-            best = reading.logits(tokens(model.model, medium, tensors)).argmax(-1)
+            usual = None if reading.ngrams is None else LetterModel.of(reading.ngrams)
+            scores = reading.logits(tokens(model.model, medium, tensors)).log_softmax(-1)
             for text in (text for text in texts if text.medium == medium):
-                read = bytes(merged(best[text.tokens].flatten().tolist(), LETTERS))
+                seen = scores[text.tokens].flatten(0, 1)
+                read = letters(reading, seen, usual)
                 if not len(text.letters):
                     sums["silent"] += len(text.tokens)
                     sums["false_letters"] += len(read)
@@ -66,11 +73,13 @@ def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dic
                 sums["wrong_words"] += edit_distance(encoder.tokenizer.encode(read.decode(errors="replace")), words)
                 sums["letters"] += len(written)
                 sums["wrong_letters"] += edit_distance(read, written)
+                sums["unlikely"] += edit_distance(letters(reading, seen, None), written)
                 sums["texts"] += 1
                 sums["right_texts"] += read == written
     shares = {
         "word_error": sums["wrong_words"] / max(sums["words"], 1),
         "letter_error": sums["wrong_letters"] / max(sums["letters"], 1),
+        "letter_error_without_ngrams": sums["unlikely"] / max(sums["letters"], 1),
         "whole": sums["right_texts"] / max(sums["texts"], 1),
         "false_letters_per_silent_token": sums["false_letters"] / max(sums["silent"], 1),
     }

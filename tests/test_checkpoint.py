@@ -15,6 +15,7 @@ from torch import Tensor
 
 from laws import assert_close
 from omnie import checkpoint
+from omnie.checkpoint.int8 import as_bytes
 from omnie.errors import CheckpointError, OmnieError, OptionError
 from omnie.model.config import architecture, parameter_counts
 from omnie.model.experts import Router
@@ -116,8 +117,16 @@ def test_tables_of_bytes_are_not_rounded(model, encoder, tmp_path):
         checkpoint.save(model, encoder, tmp_path, "int8")
         again = checkpoint.load(tmp_path)[0]
         assert all(torch.equal(dict(again.named_buffers())[name], buffer) for name, buffer in model.named_buffers())
+        assert load_file(tmp_path / WEIGHTS)["model.reading.image.things.names"].dtype == torch.uint8
     finally:
         names[:] = before
+
+
+def test_a_table_with_what_is_no_byte_stays_floating_point():
+    whole = torch.arange(256.0).view(2, -1)
+    assert as_bytes(whole).dtype == torch.uint8 and torch.equal(as_bytes(whole).float(), whole)
+    for other in (whole + 0.5, whole - 1, whole + 1, whole.flatten()):
+        assert as_bytes(other) is other
 
 
 def test_int8_answers_are_near_and_its_file_is_small(model, saved):

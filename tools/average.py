@@ -3,10 +3,11 @@
 Late weights of a run differ by its steps' noise, which their mean has less of (Izmailov et al. 2018). With `--before MODEL`,
 the mean then goes a part of the way back to the weights that the run began with, `--encoders` and `--others` of it: what was
 learned last is often best taken over in part (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). All but the weights is the
-first folder's. Whether the result is better is for `omnie eval skills --split validation` to say.
+first folder's, tables of bytes too. Whether the result is better is for `omnie eval skills --split validation` to say.
 """
 
 import argparse
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,24 +20,30 @@ from omnie import checkpoint
 from omnie.train.optim.optimizer import PARTS
 
 WEIGHTS = "model.safetensors"
+TABLE = re.compile(r"\.(ngrams|spelling|names)$")
+"""Buffers that hold bytes, which have no mean."""
 
 
 def average(folders: list[Path]) -> dict[str, Tensor]:
     """The mean, in float32: bfloat16 would round the noise that was averaged away back in."""
     tensors = [load_file(folder / WEIGHTS) for folder in folders]
-    shapes = [{name: tensor.shape for name, tensor in one.items()} for one in tensors]
+    shapes = [{name: tensor.shape for name, tensor in one.items() if not TABLE.search(name)} for one in tensors]
     if any(one != shapes[0] for one in shapes):
         sys.exit("the folders hold models of different shapes")
-    return {
-        name: sum((one[name].float() for one in tensors[1:]), tensors[0][name].float()) / len(tensors) for name in tensors[0]
-    }
+    return {name: _mean([one[name] for one in tensors]) if name in shapes[0] else table for name, table in tensors[0].items()}
+
+
+def _mean(tensors: list[Tensor]) -> Tensor:
+    return sum((one.float() for one in tensors[1:]), tensors[0].float()) / len(tensors)
 
 
 def back(mean: dict[str, Tensor], before: str, encoders: float, others: float) -> dict[str, Tensor]:
     """The mean moved towards a model's weights, by a share for what reads media and one for all else."""
     start = checkpoint.load(before)[0].state_dict()
     shares = {name: encoders if PARTS["encoders"].search(name) else others for name in mean}
-    return {name: weight.lerp(start[name].float(), shares[name]) for name, weight in mean.items()}
+    return {
+        name: weight if TABLE.search(name) else weight.lerp(start[name].float(), shares[name]) for name, weight in mean.items()
+    }
 
 
 def main() -> None:

@@ -64,12 +64,12 @@ def test_every_wording_gives_what_its_tool_needs(split):
             assert len(tool.requests[language]) >= (1 if split == "validation" else 2)
             for said in (wording for template in tool.requests[language] for wording in every(template.text)):
                 slots = [slot for _, slot in SLOT.findall(said)]
-                assert tool.kinds.keys() - tool.optional <= set(slots) <= tool.kinds.keys(), (tool.name, said)
+                assert tool.kinds.keys() - tool.optional <= set(slots) <= tool.kinds.keys(), (tool.names, said)
                 assert len(slots) == len(set(slots))
 
 
 def test_no_tool_and_no_wording_is_shared_between_splits():
-    names = [{tool.name for tool in written(split)} for split in SPLITS]
+    names = [{name for tool in written(split) for name in tool.names} for split in SPLITS]
     assert sum(map(len, names)) == len(set.union(*names)) and min(map(len, names)) >= 8
     said = [
         {
@@ -82,6 +82,15 @@ def test_no_tool_and_no_wording_is_shared_between_splits():
         for split in SPLITS
     ]
     assert not said[0] & said[1] and not said[0] & said[2] and not said[1] & said[2]
+
+
+def test_no_two_tools_and_no_two_parameters_of_a_tool_share_a_name():
+    tools = [tool for split in SPLITS for tool in written(split)]
+    names = [name for tool in tools for name in tool.names]
+    assert len(names) == len(set(names))
+    for tool in tools:
+        spelled = [name for others in tool.spelled.values() for name in others]
+        assert len(spelled) == len(set(spelled)), tool.names
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -9,7 +9,7 @@ from omnie.errors import CheckpointError
 from omnie.inputs import AUDIO, MEL_BINS, audio_tokens
 from omnie.model import config as architecture
 from omnie.model.omni import Omni
-from omnie.model.reading import Reading, Told
+from omnie.model.reading import Reading, Told, ngrams
 from omnie.model.reading.spelling import Speller, table
 from omnie.model.reading.words import BLANK, GAP, LETTERS, REACH, places, word_slots
 from omnie.processor import Encoder
@@ -259,7 +259,27 @@ def test_a_fresh_decoder_copies_what_a_recording_says(crowded: bool) -> None:
     assert F.cross_entropy(logits, passage[1:]) < 4.0  # 6.9 by chance
 
 
-@pytest.mark.parametrize("wrong", [{"video": 2}, {"image": 0}, {"image": 65}, {"audio": 1.5}, ["image"], 3])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"video": 2}, {"image": 0}, {"image": 65}, {"audio": 1.5}, ["image"], 3),
+        *({"written": 9}, {"image": 8, "spoken": 9}, {"image": 8, "written": 0}, {"audio": 8, "spoken": 2**23}),
+    ],
+)
 def test_readings_that_make_no_sense_are_refused(wrong) -> None:
     with pytest.raises(CheckpointError, match="reading"):
         architecture.Architecture(reading=wrong).check()
+
+
+def test_what_is_usually_read_decides_where_letters_are_doubted(monkeypatch) -> None:
+    steps = [{ord("a"): 1.0}, {LETTERS: 1.0}, {ord("b"): 0.45, ord("c"): 0.55}, {ord("c"): 1.0}]
+    shares = torch.full((2, 2, LETTERS + 1), 1e-9)
+    for row, known in zip(shares.flatten(0, 1), steps, strict=True):
+        for letter, share in known.items():
+            row[letter] = share
+    plain, usual = reading(), Reading(16, 2, ngrams=20)
+    usual.ngrams[:] = ngrams.table([b"abc"] * 9, 20)
+    for found, said in ((plain, [b"a", b"c"]), (usual, [b"abc"]), (Reading(16, 2, ngrams=20), [b"a", b"c"])):
+        monkeypatch.setattr(found, "logits", lambda tokens: shares.log())
+        words = found.read(torch.zeros(2, 16), [(1, 1, 2)], SPELLER)
+        assert [TEXTS[word] for word in words.words] == said

@@ -28,6 +28,16 @@ def quantised(name: str, tensor: Tensor) -> dict[str, Tensor]:
     return {name: codes.flatten(-2).contiguous(), name + SCALE: scale}
 
 
+def as_bytes(tensor: Tensor) -> Tensor:
+    """A matrix of whole numbers below 256 as bytes, anything else unchanged."""
+    import torch
+
+    if tensor.dim() < 2:
+        return tensor
+    found = tensor.clamp(0, 255).to(torch.uint8)
+    return found if torch.equal(found.to(tensor.dtype), tensor) else tensor
+
+
 def dequantised(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """The weights that `quantised` stored."""
     return (codes.unflatten(-1, (-1, GROUP)) * scale.float().unsqueeze(-1)).flatten(-2).to(dtype)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 TIED = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
 """Parameter -> the stored tensor that it shares."""
-_FLOATS = ("F64", "F32", "F16", "BF16")
+_EXACT = ("F64", "F32", "F16", "BF16", "U8")
+"""Types that say what they hold by themselves; U8: tables of bytes."""
 
 
 def tied(model: Omni) -> dict[str, str]:
@@ -75,6 +76,7 @@ def read(entry: Stored) -> Tensor:
     import torch
 
     dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
+    dtypes["U8"] = torch.uint8
     tensor = torch.empty(entry.shape, dtype=dtypes[entry.kind])
     view = memoryview(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")
     with entry.file.open("rb", buffering=0) as opened:
@@ -138,8 +140,8 @@ def _check_part(part: Part, stored: dict[str, Stored], folder: Path) -> None:
     scales = stored.get(name + SCALE)
     if found.kind == "I8" and (scales is None or scales.shape != [*shape[:-1], shape[-1] // GROUP]):
         raise CheckpointError("an int8 tensor has no fitting scales", value=where, allowed=f"{name}{SCALE}, float16")
-    if found.kind != "I8" and found.kind not in _FLOATS:
-        raise CheckpointError("a tensor has an unknown type", value=where, allowed=f"I8, {', '.join(_FLOATS)}")
+    if found.kind not in ("I8", *_EXACT):
+        raise CheckpointError("a tensor has an unknown type", value=where, allowed=f"I8, {', '.join(_EXACT)}")
 
 
 def weights(stored: dict[str, Stored], model: Omni, dtype: torch.dtype, places: Places) -> dict[str, Tensor]:
@@ -198,12 +200,12 @@ class Parameters:
         places_of(model, stored, folder, self._parts, foreign.EXTRA if published else ())
 
     def dtype(self, name: str) -> torch.dtype:
-        """Of a parameter; int8 becomes bfloat16, and routers are float32."""
+        """Of a parameter; int8 and bytes become bfloat16, and routers are float32."""
         import torch
 
-        names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.bfloat16}
+        names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16}  # I8 and U8 fit bfloat16
         first = next(iter(self._parts(name, self.shape(name), self.model.config)))
-        return torch.float32 if ".gate." in name else names[self._stored[first.name].kind]
+        return torch.float32 if ".gate." in name else names.get(self._stored[first.name].kind, torch.bfloat16)
 
     def shape(self, name: str) -> list[int]:
         return self._shapes[name]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from omnie import foreign
 from omnie.checkpoint.folders import INDEX, WEIGHTS
-from omnie.checkpoint.int8 import quantised
+from omnie.checkpoint.int8 import as_bytes, quantised
 from omnie.checkpoint.stored import tied
 from omnie.errors import OptionError
 from omnie.model import config as architecture
@@ -35,8 +35,8 @@ def save(model: Omni, encoder: Encoder | ErnieEncoder, folder: str | Path, quant
     """Writes a model folder; it appears whole or not at all, and replaces an older one's files one by one.
 
     Args:
-        quantise: "int8" stores matrices as int8 (relative error of a weight about 0.4 % of its group's largest), but not
-            buffers, which may be tables of bytes; None stores them as they are.
+        quantise: "int8" stores matrices as int8 (relative error of a weight about 0.4 % of its group's largest), and buffers
+            that are tables of bytes as such; None stores them as they are.
     """
     from safetensors.torch import save_file
 
@@ -50,8 +50,10 @@ def save(model: Omni, encoder: Encoder | ErnieEncoder, folder: str | Path, quant
     exact = {name for name, _ in model.named_buffers()}
     for name, tensor in model.state_dict().items():
         if name not in tied(model):
-            coarse = quantise == "int8" and name not in exact
-            weights |= quantised(name, tensor) if coarse else {name: tensor.contiguous()}
+            if quantise == "int8" and name not in exact:
+                weights |= quantised(name, tensor)
+            else:
+                weights[name] = (as_bytes(tensor) if quantise else tensor).contiguous()
     with appearing(Path(folder)) as part:
         save_file(weights, part / WEIGHTS, metadata={"format": "pt"})
         (part / "config.json").write_text(architecture.to_json(model.config), "utf-8")

@@ -83,8 +83,9 @@ class Architecture:
         placeholders: Ids of the tokens that stand for media ("image", "video", "audio") and around them ("image_start",
             "image_end", ...), where they are not those of our own vocabulary.
         reading: Medium ("image", which serves video too, or "audio") -> letters that may be read in one of its
-            tokens (`reading/`), "things": how many things in pictures have names, and "marks": how many series of a chart are
-            told apart; None: encoders whose tokens say nothing.
+            tokens (`reading/`), "things": how many things in pictures have names, "marks": how many series of a chart are
+            told apart, and "written", "spoken": how many n-grams are known of what pictures and recordings usually say; None:
+            encoders whose tokens say nothing.
         short_convolution: Tokens that a layer's convolutions span (`layers/convolution.py`); None: there are none.
         trail_layer: Its heads leave a trail that those of the next layer follow (`layers/trail.py`); None: there is none.
         rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
@@ -230,15 +231,19 @@ class Architecture:
 
     def _check_reading(self) -> None:
         found = {} if self.reading is None else self.reading
-        if (
-            not isinstance(found, dict)
-            or set(found) - {"image", "audio", "things", "marks"}
-            or (found.keys() & {"things", "marks"} and "image" not in found)
-        ):
-            allowed = "image, audio, and things and marks beside image, with whole numbers"
+        part_of = {
+            "image": "image",
+            "things": "image",
+            "marks": "image",
+            "written": "image",
+            "audio": "audio",
+            "spoken": "audio",
+        }
+        if not isinstance(found, dict) or not all(name in part_of and part_of[name] in found for name in found):
+            allowed = "image, audio, and beside image things, marks and written, beside audio spoken, with whole numbers"
             raise CheckpointError("reading is not usable", value=_short(found), allowed=allowed)
         for name, count in found.items():
-            _check_count(f"reading.{name}", count, LARGEST_COUNT if name == "things" else 64)
+            _check_count(f"reading.{name}", count, 64 if name in ("image", "audio", "marks") else LARGEST_COUNT)
 
 
 MEDIA = ("image", "video", "audio")

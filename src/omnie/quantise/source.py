@@ -69,6 +69,10 @@ def shapes(plain: Omni) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in plain.state_dict().items() if name != head}
 
 
+WHOLE = ("I8", "U8")
+"""Types of whole numbers, which become floating point: int8 matrices, and tables of bytes."""
+
+
 class Own:
     """A folder in our format, floating point or int8. It is read past memory maps, whose pages would count as ours."""
 
@@ -89,7 +93,8 @@ class Own:
         return self.plain.config
 
     def dtype(self, name: str) -> torch.dtype:
-        return torch.bfloat16 if self.stored[name].kind == "I8" else DTYPES[self.stored[name].kind]
+        kind = self.stored[name].kind
+        return torch.bfloat16 if kind in WHOLE else DTYPES[kind]
 
     def nbytes(self, name: str) -> int:
         scale = self.stored.get(name + checkpoint.SCALE) if self.stored[name].kind == "I8" else None
@@ -101,11 +106,13 @@ class Own:
         if place.kind == "I8":
             scale = finite(name, place.file, read(self.stored[name + checkpoint.SCALE]))
             tensor = checkpoint.dequantised(tensor, scale, torch.float32)
+        elif place.kind == "U8":
+            tensor = tensor.float()
         return finite(name, place.file, tensor)
 
     def pieces(self, name: str) -> Iterator[Tensor]:
         place = self.stored[name]
-        if place.kind == "I8":
+        if place.kind in WHOLE:
             yield self.tensor(name).to(torch.bfloat16)
             return
         for piece in pieces(place):
@@ -118,7 +125,7 @@ class Own:
     def _check(self, folder: Path) -> None:
         stored, expected = self.stored, shapes(self.plain)
         for name, shape in expected.items():
-            if name not in stored or stored[name].shape != shape or stored[name].kind not in {*int4.FLOATS, "I8"}:
+            if name not in stored or stored[name].shape != shape or stored[name].kind not in {*int4.FLOATS, *WHOLE}:
                 found = f"{stored[name].kind} {stored[name].shape}" if name in stored else "missing"
                 raise CheckpointError("a tensor does not fit", value=f"{name} {found} in {folder}", allowed=f"{shape}")
             if stored[name].kind == "I8" and name + checkpoint.SCALE not in stored:

@@ -19,6 +19,7 @@ from omnie.model.omni import Omni, initialise
 from omnie.model.reading import Readings, spelling
 from omnie.model.reading import things as names
 from omnie.model.reading.marks import Marks
+from omnie.model.reading.words import NGRAMS
 from omnie.processor import Encoder
 from omnie.processor.tokens import COUNT
 from omnie.train import circuits
@@ -97,14 +98,22 @@ def shorten(model: Omni) -> list[Tensor]:
 
 
 def _take_encoders(model: Omni, folder: Path) -> None:
-    """The encoders of another model, and what it reads in their tokens; how words are recalled stays the new decoder's own."""
-    own, theirs = (_encoders(m) for m in (model, checkpoint.load(folder)[0]))
+    """The encoders of another model, what it reads in their tokens, and what it knows of what is usually read; how words are
+    recalled stays the new decoder's own."""
+    giver = checkpoint.load(folder)[0]
+    own, theirs = _encoders(model), _encoders(giver)
     for name, part in own.items():
         try:
             part.load_state_dict(theirs[name].state_dict())
         except RuntimeError as error:
             hint = "its architecture must be that of the new model"
             raise CheckpointError("encoders do not fit", value=f"{folder}: {error}", hint=hint) from None
+    found = dict(model.config.reading or {})
+    for name, reading in (giver.model.reading or {}).items():
+        if reading.ngrams is not None and model.model.reading is not None and name in model.model.reading:
+            model.model.reading[name].ngrams = reading.ngrams
+            found[NGRAMS[name]] = len(reading.ngrams)
+    model.config = model.model.config = replace(model.config, reading=found or None)
 
 
 def _encoders(model: Omni) -> dict[str, nn.Module]:

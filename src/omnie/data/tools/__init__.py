@@ -1,6 +1,6 @@
 """Requests that a tool answers: `tools.call` (which one, with which arguments) and `tools.none` (none of those on offer fits).
 
-Every written tool (`tools.txt`), with all its wordings, belongs to one split; most of training's tools are made up
+Every written tool (`tools.txt`), with all its wordings, belongs to one split; half of training's tools are made up
 (`composed.py`).
 """
 
@@ -14,14 +14,14 @@ from omnie.data.example import Example, Generator, Split
 from omnie.data.tools.asked import Asked, declared, valued
 from omnie.data.tools.composed import MADE_UP, act_on, unlike
 from omnie.data.turns import Turn, followed
-from omnie.data.writing.grammar import MARKS, SLOT, Template, read, split_mark, tidy
+from omnie.data.writing.grammar import MARKS, SLOT, Template, decided, read, split_mark, tidy
 from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.messages import text
 
 NONE = {"en": "None of the tools can do that.", "de": "Das kann keines der Werkzeuge."}
 """What is said where no tool fits."""
-COMPOSED = 0.7
+COMPOSED = 0.5
 """Share of training's conversations with made-up tools."""
 MOST = 5
 """Tools on offer."""
@@ -35,13 +35,15 @@ FURTHER = 2
 
 @dataclass
 class Written:
-    """A tool of `tools.txt`. `kinds`: parameter -> kind of its values; `optional`: those that may be left out."""
+    """A tool of `tools.txt`. `names`: what it may be called, and it and parameters are known by the first of theirs; `kinds`:
+    parameter -> kind of its values; `optional`: those that may be left out; `spelled`: parameter -> what it may be called."""
 
-    name: str
+    names: tuple[str, ...]
     owner: Split
     descriptions: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     optional: set[str] = field(default_factory=set)
+    spelled: dict[str, tuple[str, ...]] = field(default_factory=dict)
     requests: dict[str, list[Template]] = field(default_factory=lambda: {language: [] for language in LANGUAGES})
 
     def asked(self, rng: np.random.Generator, language: str) -> Asked:
@@ -51,9 +53,12 @@ class Written:
         slots = dict.fromkeys(slot for _, slot in SLOT.findall(wording))
         values = {slot: KINDS[self.kinds[slot]](rng, language, self.owner).text.partition("/")[0] for slot in slots}
         request = tidy(SLOT.sub(lambda match: values[match.group(2)], wording))
-        arguments = {name: valued(kind, values[name]) for name, kind in self.kinds.items() if name in values}
-        tool = declared(self.name, self.descriptions[language], self.kinds, self.optional)
-        return Asked(tool, request, arguments, template.name, self.name)
+        called = {name: pick(rng, self.spelled[name]) for name in self.kinds}
+        arguments = {called[name]: valued(kind, values[name]) for name, kind in self.kinds.items() if name in values}
+        kinds = {called[name]: kind for name, kind in self.kinds.items()}
+        description = decided(rng, self.descriptions[language])
+        tool = declared(pick(rng, self.names), description, kinds, {called[name] for name in self.optional})
+        return Asked(tool, request, arguments, template.name, self.names[0])
 
 
 @cache
@@ -63,14 +68,15 @@ def written(split: Split) -> tuple[Written, ...]:
     for number, line in enumerate(read("tools/tools.txt").splitlines(), 1):
         head, _, rest = line.strip().partition(" ")
         if head == "tool":
-            name, mark = split_mark(rest)
-            found.append(Written(name, MARKS[mark]))
+            names, mark = split_mark(rest)
+            found.append(Written(tuple(names.split("|")), MARKS[mark]))
         elif head in LANGUAGES:
             found[-1].descriptions[head] = rest
         elif head == "-":
             parameter, kind = rest.split()
-            name, mark = split_mark(parameter)
-            found[-1].kinds[name] = kind
+            names, mark = split_mark(parameter)
+            name, *others = names.split("|")
+            found[-1].kinds[name], found[-1].spelled[name] = kind, (name, *others)
             found[-1].optional |= {name} if mark else set()
         elif head == "q":
             language, _, wording = rest.partition(" ")
@@ -109,7 +115,7 @@ def _conversation(
 ) -> Example:
     families = {"template": turn.template, "language": language}
     if turn.template != MADE_UP:
-        families["tool"] = "+".join(sorted(one.tool.name for one in used))
+        families["tool"] = "+".join(sorted(one.about for one in used))
     tools = tuple(one.tool for one in _mixed(rng, asked))
     example = Example(skill, (text(turn.question),), turn.answer, turn.scoring, families=families, tools=tools)
     return followed(example, split, _further(rng, asked, language, split), most=FURTHER)

@@ -3,9 +3,10 @@
 An encoder that has learned to spell (CTC; Graves et al. 2006) knows what stands in a picture or is said in a recording, but
 the decoder would have to learn anew what each encoder's tokens mean. Here the letters that are read in a medium's tokens are
 put together to the vocabulary's words (`spelling.py`), whose embeddings are added: to the decoder a spoken question then looks
-like a written one. Encoders spell in letters, because a letter looks and sounds alike wherever it stands; which letters of a
-word make one token of the vocabulary is nothing that can be seen (decision 20). That a prediction is fed back is
-self-conditioned CTC (Nozaki and Komatsu 2021, section 3).
+like a written one. Where the encoder is unsure of a letter, what is usually written or said counts too (`search.py`). Encoders
+spell in letters, because a letter looks and sounds alike wherever it stands; which letters of a word make one token of the
+vocabulary is nothing that can be seen (decision 20). That a prediction is fed back is self-conditioned CTC (Nozaki and Komatsu
+2021, section 3).
 
 Between two words lie tokens in which nothing new is read, so "the token before" is not the word before. Each word therefore
 brings along the two before it, which is what attention needs to find a place again (`train/circuits.py`).
@@ -31,6 +32,8 @@ from torch.nn import functional as F
 
 from omnie.inputs import AUDIO, IMAGE, SPATIAL_MERGE, TEMPORAL_MERGE, VIDEO, audio_tokens
 from omnie.model.reading.marks import Marks, Spot, Text, captions
+from omnie.model.reading.ngrams import LETTERS, ORDER, LetterModel
+from omnie.model.reading.search import Spelled, Weights, spelled
 from omnie.model.reading.spelling import LONGEST, Speller
 from omnie.model.reading.things import Things
 
@@ -42,11 +45,13 @@ THINGS = "things"
 """In a config, beside the media: how many things pictures may show."""
 MARKS = "marks"
 """The same: how many series of a chart are told apart."""
+NGRAMS = {"image": "written", "audio": "spoken"}
+"""The same, by medium: how many n-grams are known of what is usually written in pictures and clips, or said."""
+FUSION = {"image": Weights(0.3, 1.0), "audio": Weights(0.4, 0.6)}
+"""What they count beside what is seen or heard."""
 
 INNER = 128
 """Width in which a step's letter is chosen; the choice itself is the same map in all steps of a token."""
-LETTERS = 256
-"""Bytes; the class behind them is the blank."""
 MEMORY = 64
 """Width in which the words before are carried along."""
 REACH = 128
@@ -109,11 +114,24 @@ class Reading(nn.Module):
         flat: Whether the tokens lie in a plane.
         things: How many things are known by name, where pictures show any.
         marks: How many series of a chart are told apart, where pictures show any.
+        ngrams: How many are known of what is usually read; `fusion`: what they count.
     """
 
-    def __init__(self, hidden: int, steps: int, flat: bool = False, things: int = 0, marks: int = 0):
+    ngrams: Tensor | None
+    """`ngrams.table`; a fresh model's holds none."""
+
+    def __init__(
+        self,
+        hidden: int,
+        steps: int,
+        flat: bool = False,
+        things: int = 0,
+        marks: int = 0,
+        ngrams: int = 0,
+        fusion: Weights = FUSION["image"],
+    ):
         super().__init__()
-        self.steps = steps
+        self.steps, self.fusion = steps, fusion
         self.step_head = nn.Linear(hidden, steps * INNER)
         self.letter_head = nn.Linear(INNER, LETTERS + 1)
         self.recall = nn.Linear(hidden, MEMORY, bias=False)
@@ -128,6 +146,7 @@ class Reading(nn.Module):
                 layer.init_std = 0.25 * hidden**-0.5  # half as long as a token
         self.things = Things(hidden, things) if things else None
         self.marks = Marks(hidden, marks) if marks else None
+        self.register_buffer("ngrams", torch.zeros(ngrams, ORDER + 1) if ngrams else None)
 
     def logits(self, tokens: Tensor) -> Tensor:
         """[..., D] to [..., steps, LETTERS + 1]; the tokens' length does not matter."""
@@ -194,10 +213,7 @@ class Reading(nn.Module):
     ) -> Words:
         """Which words are read where; `seen`: words that are not spelled in letters, as `Things.read` gives them; `spots`: the
         marks of each frame, as `Marks.read` gives them."""
-        likeliest = [self.logits(tokens).argmax(-1).flatten() for tokens in tokens_TD.split(CHUNK)]
-        letters_S = torch.cat(likeliest).cpu().numpy() if likeliest else np.empty(0, np.int64)
-        letters_S = letters_S if told is None else np.where(told.steps.cpu().numpy(), LETTERS, letters_S)
-        parts = [self._words(letters_S, sizes, speller)]
+        parts = [self._words(*self._letters(tokens_TD, sizes, told), sizes, speller)]
         if told is not None:
             parts.append(torch.stack([told.words, told.at, told.first, told.at], dim=1).cpu().numpy())
         if seen is not None:
@@ -216,15 +232,20 @@ class Reading(nn.Module):
         slots_W = word_slots(steps_W // self.steps, self._spans(sizes))
         return Words(np.ascontiguousarray(words_W), steps_W // self.steps, slots_W, last_W, last_but_one_W)
 
-    def _words(self, letters_S: np.ndarray, sizes: Sequence[Size], speller: Speller) -> np.ndarray:
-        """int64 [W, 4]: the words that the likeliest letters make, the step at which each begins, whether a text does, and the
-        step of its last letter."""
-        lines = self._lines(sizes)
-        line_S = np.repeat(np.arange(len(lines)), np.array(lines, np.int64) * self.steps)
-        ahead = np.ones(len(letters_S), bool)  # of equal letters side by side the first one counts
-        ahead[1:] = (letters_S[1:] != letters_S[:-1]) | (line_S[1:] != line_S[:-1])
-        steps_L = np.flatnonzero((letters_S != LETTERS) & ahead)
-        letters, line_L = letters_S[steps_L].astype(np.uint8).tobytes(), line_S[steps_L]
+    def _letters(self, tokens_TD: Tensor, sizes: Sequence[Size], told: Told | None) -> Spelled:
+        """What is spelled at the steps at which nothing is told."""
+        model = None if self.ngrams is None else LetterModel.of(self.ngrams)
+        quiet_S = None if told is None else told.steps.cpu().numpy()
+        lines = np.array(self._lines(sizes), np.int64) * self.steps
+        scores = (self.logits(tokens).float().log_softmax(-1).flatten(0, 1) for tokens in tokens_TD.split(CHUNK))
+        line_S = np.repeat(np.arange(len(lines)), lines)
+        return spelled(scores, line_S, quiet_S, GAP, model, self.fusion, self.place is not None)
+
+    def _words(self, letters: bytes, steps_L: np.ndarray, sizes: Sequence[Size], speller: Speller) -> np.ndarray:
+        """int64 [W, 4]: the words that letters make, the step at which each begins, whether a text does, and the step of its
+        last letter."""
+        ends_N = np.cumsum(self._lines(sizes)) * self.steps
+        line_L = np.searchsorted(ends_N, steps_L, side="right")
         apart = line_L[1:] != line_L[:-1]
         if self.place is not None:
             apart |= np.diff(steps_L) > GAP
@@ -363,8 +384,10 @@ class Readings(nn.ModuleDict):
     """`spelling.table`; a fresh model's is empty, so that no words are formed."""
 
     def __init__(self, steps: dict[str, int], hidden: int, vocabulary: int):
-        made = {"image": {"flat": True, **{name: steps.get(name, 0) for name in (THINGS, MARKS)}}, "audio": {}}
-        super().__init__({name: Reading(hidden, steps[name], **made[name]) for name in made if name in steps})
+        made: dict[str, dict[str, Any]] = {name: {"ngrams": steps.get(known, 0)} for name, known in NGRAMS.items()}
+        made["image"] |= {"flat": True, **{name: steps.get(name, 0) for name in (THINGS, MARKS)}}
+        own = {name: Reading(hidden, steps[name], fusion=FUSION[name], **made[name]) for name in made if name in steps}
+        super().__init__(own)
         self.register_buffer("spelling", torch.zeros(vocabulary, 1 + LONGEST))
 
 

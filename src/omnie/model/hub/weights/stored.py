@@ -81,6 +81,8 @@ class Checkpoint:
         tensor = self.tensor(name)
         if self.headers[name][1] == "I8":
             tensor = self.weights_of(tensor, self.tensor(name + self.scale), dtype)
+        elif self.headers[name][1] == "U8":  # a table of bytes
+            tensor = tensor.to(dtype)
         if not bool(torch.isfinite(tensor).all()):
             self.error = CheckpointError("a tensor holds values that are not finite", value=f"{name} in {self.file[name]}")
             raise self.error
@@ -101,12 +103,12 @@ class Checkpoint:
                 check(model, self.headers, self.folder, self._prefix(model))
                 return None
             return self._in_4_bits(model, quantizer.quantization_config.rounding, dtype)
-        if self.holds("U8"):  # Transformers would only warn, and go on with random weights
+        if any(name.endswith(f"_{PARTS[0]}") for name in self.headers):  # Transformers would only warn, with random weights
             hint = "config.json lacks its quantization_config"
             raise CheckpointError("a matrix is in 4 bits", value=self.folder, allowed="floating point or int8", hint=hint)
-        if not self.holds("I8"):
+        if not self.holds("I8") and not self.holds("U8"):
             return None
-        if self.weights_of is None:
+        if self.holds("I8") and self.weights_of is None:
             raise CheckpointError("int8 weights cannot be read yet", value=self.folder, hint="call omnie.register()")
         return self._in_floating_point(dtype)
 
@@ -134,7 +136,7 @@ class Checkpoint:
 
     def _check(self, name: str, shape: list[int]) -> None:
         found = self.headers.get(name)
-        if found is None or found[0] != shape or found[1] not in (*FLOATS, "I8"):
+        if found is None or found[0] != shape or found[1] not in (*FLOATS, "I8", "U8"):
             what = f"{found[1]} {found[0]}" if found else "missing"
             raise CheckpointError("a tensor does not fit", value=f"{name} {what} in {self.folder}", allowed=f"{shape}")
 
