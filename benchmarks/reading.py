@@ -21,6 +21,7 @@ from omnie import checkpoint
 from omnie.data import skills
 from omnie.data.scoring import edit_distance
 from omnie.evaluation.report import provenance, write
+from omnie.inputs import BAR, TAB
 from omnie.messages import user
 from omnie.model.reading import Reading
 from omnie.model.reading.ngrams import LetterModel
@@ -70,7 +71,9 @@ def measure(model: Any, encoder: Any, skill: str, split: Any, cases: int) -> dic
                     continue
                 written, words = bytes(text.letters.tolist()), text.words.tolist()
                 sums["words"] += len(words)
-                sums["wrong_words"] += edit_distance(encoder.tokenizer.encode(read.decode(errors="replace")), words)
+                sums["wrong_words"] += edit_distance(
+                    encoder.tokenizer.encode(read.decode(errors="replace").lstrip(TAB).replace(TAB, BAR)), words
+                )
                 sums["letters"] += len(written)
                 sums["wrong_letters"] += edit_distance(read, written)
                 sums["unlikely"] += edit_distance(letters(reading, seen, None), written)

@@ -18,6 +18,7 @@ from omnie.data import skills
 from omnie.data.audio.sentences import draw_sentence
 from omnie.data.speech import question
 from omnie.data.writing.vocabulary import LANGUAGES
+from omnie.inputs import TAB
 from omnie.model.omni import Omni
 from omnie.model.reading import ngrams
 from omnie.model.reading.words import NGRAMS
@@ -36,12 +37,11 @@ SPOKEN = 20000
 
 
 def written() -> Iterator[str]:
-    """Texts that pictures may show."""
+    """Texts that pictures may show, those that may have others beside them with what parts them."""
     for skill, count in PICTURES.items():
         for example in (skills.example(skill, "train", index) for index in range(count)):
-            yield from (
-                [example.transcript] if example.transcript else [seen.text for seen in example.written if seen.thing is None]
-            )
+            seen = [example.transcript] if example.transcript else [own.text for own in example.written if own.thing is None]
+            yield from (own + TAB for own in seen)
     for skill, count in TEXTS.items():
         for example in (skills.example(skill, "train", index) for index in range(count)):
             yield from (line for part in example.parts if part.kind == "text" for line in str(part.value).splitlines())

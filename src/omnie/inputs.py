@@ -39,6 +39,10 @@ MEL_RATE = 100
 """Log-mel frames per second."""
 MEL_PER_TOKEN = 8
 """Log-mel frames that become one audio token (12.5 tokens per second)."""
+TAB = "\t"
+"""The letter that an encoder reads between texts side by side in a picture, before the right one."""
+BAR = " |"
+"""What it is to the decoder."""
 MARK_CELLS = 2
 """Rows and columns of cells in a picture's token; in each, one mark of a chart may be found."""
 TICK, NAME, LEGEND, SERIES = 0, 1, 2, 3

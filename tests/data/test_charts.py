@@ -80,7 +80,7 @@ def test_no_wording_belongs_to_two_splits():
         pools = [set(templates.wordings(name, split)) for split in SPLITS]
         assert len(set.union(*pools)) == sum(map(len, pools)), name
         if "/" in name:
-            assert [len(pool) for pool in pools] == [12, 4, 4], name
+            assert len(pools[0]) >= 26 and [len(pool) for pool in pools[1:]] == [4, 4], name
 
 
 def test_training_never_imports_the_heldout_renderer():

@@ -98,6 +98,11 @@ def test_texts_of_a_picture_are_parted_by_breaks_and_bars_and_recordings_by_none
     assert parted(2 * row, [(1, 2, columns)], monkeypatch, flat=False)[0] == ["c", "d", "c", "d"]
 
 
+def test_a_tab_parts_texts_that_stand_close_in_pictures(monkeypatch) -> None:
+    assert parted("cd\tef\t" + 6 * "_", [(1, 1, 6)], monkeypatch)[0] == ["c", "d", "|", "e", "f"]
+    assert parted("cd______\te\tf____", [(1, 2, 4)], monkeypatch)[0] == ["c", "d", "\n", "e", "|", "f"]
+
+
 def test_nothing_stands_before_the_first_text_of_a_frame(monkeypatch) -> None:
     assert parted("c___d_____", [(1, 1, 5)], monkeypatch)[0] == ["c", "d"]  # one text
     assert parted("c___d___", [(2, 1, 2)], monkeypatch)[0] == ["c", "d"]  # two frames

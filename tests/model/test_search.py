@@ -92,6 +92,14 @@ def test_a_text_ends_with_its_line_and_another_begins_behind_a_gap() -> None:
     assert spell(scores(*sure("xa"), *sure("_" * GAP), blank, *sure("c")), usual).letters == b"xa c"
 
 
+def test_behind_a_tab_another_text_begins() -> None:
+    usual = LetterModel.of(table([b"xa\t", b"c\t"] * 20, 100))
+    parted = {"\t": 0.4, "_": 0.6}
+    assert spell(scores(*sure("xa"), parted, *sure("c")), usual).letters == b"xa\tc"  # no "c" ever came behind "xa"
+    assert spell(scores({"\t": 0.9, "_": 0.1}, *sure("c")), usual).letters == b"\tc"
+    assert spell(scores(*sure("xa\t"), {"c": 0.5, "d": 0.5}), usual).letters == b"xa\tc"
+
+
 def test_nothing_is_read_where_it_is_to_be_quiet() -> None:
     quiet = np.zeros(9, bool)
     quiet[4:6] = True

@@ -17,7 +17,9 @@ from omnie.messages import Part, text
 from omnie.model import config as architecture
 from omnie.model.int4 import targets
 from omnie.model.omni import Omni
+from omnie.model.reading import ngrams
 from omnie.ops.int4_linear import rounded
+from omnie.processor import Encoder
 from omnie.train import circuits
 from omnie.train import trainer as trainer_module
 from omnie.train.config import TrainConfig
@@ -120,6 +122,16 @@ def test_a_new_model_takes_the_encoders_of_another_and_their_heads(tmp_path) -> 
         assert torch.allclose(norm.weight.norm(), torch.tensor(1.0))
     embedding = "model.language_model.embed_tokens.weight"
     assert not torch.equal(taken.model.state_dict()[embedding], first.model.state_dict()[embedding])
+
+
+def test_with_the_encoders_comes_what_is_usually_read(tmp_path) -> None:
+    giver = Trainer(config(tmp_path / "first", steps=1)).model
+    giver.model.reading["image"].ngrams = ngrams.table([b"what is usually written"], 7)
+    giver.config = replace(giver.config, reading={**giver.config.reading, "written": 7})
+    checkpoint.save(giver, Encoder.load(source.BUILT_IN), tmp_path / "giver")
+    taken = Trainer(config(tmp_path / "next", encoders_from=tmp_path / "giver", seed=1)).model
+    assert torch.equal(taken.model.reading["image"].ngrams, giver.model.reading["image"].ngrams)
+    assert taken.config.reading == giver.config.reading and taken.model.reading["audio"].ngrams is None
 
 
 def test_things_have_their_names_in_both_languages(tmp_path) -> None:
@@ -230,12 +242,14 @@ def test_texts_are_found_where_they_stand_and_only_those_that_stand_alone() -> N
 
 
 def test_texts_side_by_side_are_read_one_after_the_other() -> None:
-    """A row of labels that share tokens is one line; with a gap between them they are two, a number below spoils nothing."""
+    """A row of labels that share tokens is one line; with a gap between them they are two, a number below spoils nothing. A tab
+    parts them, which is a bar to the decoder."""
     texts = (("Feb", (20, 4, 40, 20)), ("Jan", (2, 5, 18, 20)), ("Apr", (98, 4, 120, 20)), ("9", (2, 40, 9, 50)))
     example = _seen(Image(np.zeros((64, 128, 3), np.uint8)), tuple(Written(text, box) for text, box in texts))
     found = source.spelled(example, {"image_grid_thw": np.array([[1, 4, 8]])}, lambda text: [ord(text[0])])
     read = [(bytes(item.letters.tolist()).decode(), item.words.tolist(), item.tokens.tolist()) for item in found]
-    assert read[:3] == [("Jan Feb", [ord("J"), ord("F")], [0, 1]), ("9", [ord("9")], [4]), ("Apr", [ord("A")], [3])]
+    bar = ord(" ")
+    assert read[:3] == [("Jan\tFeb", [ord("J"), bar, ord("F")], [0, 1]), ("9", [ord("9")], [4]), ("\tApr", [ord("A")], [3])]
 
 
 def test_what_is_seen_in_a_clip_is_read_in_its_pair_of_frames() -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from omnie.inputs import TAB
 from omnie.model.reading.ngrams import LETTERS, ORDER, START, LetterModel
 
 WIDTH = 12
@@ -30,7 +31,7 @@ SURE = -0.02
 """Log-probability from which a blank, or a letter, is not doubted."""
 REACH = 2
 """Letters that are doubted belong to a stretch within so many times the gap that ends one: print may be large."""
-BLANK = ord(" ")
+BLANK, PARTING = ord(" "), ord(TAB)
 NEVER = -math.inf
 
 
@@ -137,9 +138,11 @@ class _Texts:
         key = node, letter
         if key not in self.children:
             self.children[key] = len(self.parent)
-            context = self.context[node]
-            self.usual.append(self.usual[node] + weights.model * model.behind(context)[letter] + weights.letter)
-            self.context.append((context + bytes((letter,)))[1 - ORDER :])
+            context, usual = self.context[node], self.usual[node]
+            if (letter, context) != (PARTING, START):  # a text's left neighbour may have been read in a stretch before
+                usual += weights.model * model.behind(context)[letter] + weights.letter
+            self.usual.append(usual)
+            self.context.append(START if letter == PARTING else (context + bytes((letter,)))[1 - ORDER :])
             self.parent.append(node)
             self.letter.append(letter)
             self.step.append(-1)

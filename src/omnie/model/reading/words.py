@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnie.inputs import AUDIO, IMAGE, SPATIAL_MERGE, TEMPORAL_MERGE, VIDEO, audio_tokens
+from omnie.inputs import AUDIO, BAR, IMAGE, SPATIAL_MERGE, TAB, TEMPORAL_MERGE, VIDEO, audio_tokens
 from omnie.model.reading.marks import Marks, Spot, Text, captions
 from omnie.model.reading.ngrams import LETTERS, ORDER, LetterModel
 from omnie.model.reading.search import Spelled, Weights, spelled
@@ -56,7 +56,7 @@ MEMORY = 64
 """Width in which the words before are carried along."""
 REACH = 128
 """Steps after which a word is forgotten if nothing else was read: 16 picture tokens or 2.5 s of sound."""
-BREAK, BAR = b"\n", b" |"
+BREAK, BETWEEN = b"\n", BAR.encode()
 """What is read between the texts of a picture: in another row, and in the same one."""
 GAP = 12
 """Steps without a letter after which, in a picture, another text begins: one and a half tokens."""
@@ -245,8 +245,11 @@ class Reading(nn.Module):
         """int64 [W, 4]: the words that letters make, the step at which each begins, whether a text does, and the step of its
         last letter."""
         ends_N = np.cumsum(self._lines(sizes)) * self.steps
+        parts_L = np.cumsum(np.frombuffer(letters, np.uint8) == ord(TAB))
+        letters, said_L = letters.replace(TAB.encode(), b""), np.diff(parts_L, prepend=0) == 0
+        parts_L, steps_L = parts_L[said_L], steps_L[said_L]
         line_L = np.searchsorted(ends_N, steps_L, side="right")
-        apart = line_L[1:] != line_L[:-1]
+        apart = (line_L[1:] != line_L[:-1]) | (parts_L[1:] != parts_L[:-1])
         if self.place is not None:
             apart |= np.diff(steps_L) > GAP
         ends = [*(np.flatnonzero(apart) + 1).tolist(), len(letters)]
@@ -302,7 +305,7 @@ class Reading(nn.Module):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Words and steps with a break or a bar at each text's beginning. A frame with more words than tokens for them does
         without bars, then without breaks."""
-        marks = [speller.words(mark) for mark in (BREAK, BAR)]
+        marks = [speller.words(mark) for mark in (BREAK, BETWEEN)]
         if not len(words_W) or any(len(mark) != 1 for mark in marks):  # a vocabulary that does not have them
             return words_W, steps_W
         length_N = np.array(self._spans(sizes), np.int64)

@@ -17,7 +17,7 @@ import numpy as np
 from omnie.data import skills
 from omnie.data.example import Example, Written
 from omnie.errors import OptionError
-from omnie.inputs import LEGEND, MARK_CELLS, NAME, SERIES, SPATIAL_MERGE, TICK, audio_tokens
+from omnie.inputs import BAR, LEGEND, MARK_CELLS, NAME, SERIES, SPATIAL_MERGE, TAB, TICK, audio_tokens
 from omnie.media.types import Document, Image, Video
 from omnie.messages import Message, Part, Tool, assistant, user
 from omnie.processor import Encoder
@@ -180,8 +180,9 @@ class Encoding:
 def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable[[str], Sequence[int]]) -> tuple[Spelled, ...]:
     """What can be read in an example's recording, picture or clip, and where nothing can.
 
-    A text is read in the row of tokens in which its middle lies. Texts that stand side by side in the same tokens are read
-    one after the other; those that stand there one below the other are not asked for. The tokens of a picture in which no
+    A text is read in the row of tokens in which its middle lies, behind a tab if another stands to the left of it there. Texts
+    that stand side by side in the same tokens are read one after the other; those that stand there one below the other are not
+    asked for. The tokens of a picture in which no
     text's middle lies are to stay silent; of a page also those with several lines, for its text layer says what they say.
     """
     if example.transcript and "audio_lengths" in tensors:
@@ -199,11 +200,13 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
     for line in lines:
         crowd[line.where] += 1
     places = np.arange(crowd.size).reshape(crowd.shape)
-    read = [
-        Spelled.of(medium, " ".join(line.texts), [word for text in line.texts for word in words(text)], places[line.where])
-        for line in lines
-        if crowd[line.where].max() == 1
-    ]
+    leftmost = {(line.pair, line.row): line for line in sorted(lines, key=lambda line: -line.box[0])}
+    read = []
+    for line in lines:
+        if crowd[line.where].max() == 1:
+            letters = TAB.join(line.texts if leftmost[line.pair, line.row] is line else ["", *line.texts])
+            told = [word for text in line.texts for word in (*words(BAR), *words(text))][len(words(BAR)) :]
+            read.append(Spelled.of(medium, letters, told, places[line.where]))
     rows_of = zip(places.reshape(-1, columns), crowd.reshape(-1, columns), strict=True)
     idle = (lambda count: count != 1) if example.parts[0].kind == "document" else (lambda count: count == 0)
     silent = [Spelled.of(medium, "", (), own[idle(count)]) for own, count in rows_of if idle(count).any()]
