@@ -4,6 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+
+from omnie.inputs import TAB
+from omnie.model.config import architecture
+from omnie.model.omni import Omni
 
 TOOLS = Path(__file__).parents[1] / "tools"
 ROW = {"score": 0.5, "n": 40, "low": 0.35, "high": 0.65}
@@ -19,6 +24,24 @@ def tools(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     return results, record
+
+
+@pytest.fixture
+def ngrams(monkeypatch):
+    """`tools/ngrams.py`."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import ngrams
+
+    return ngrams
+
+
+@pytest.fixture
+def average(monkeypatch):
+    """`tools/average.py`."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import average
+
+    return average
 
 
 def write_skills(folder, name="skills", **groups):
@@ -60,9 +83,9 @@ def test_experts_are_told_by_their_worst_layer(tools, tmp_path):
 
 def test_readings_are_told_in_words(tools, tmp_path):
     results, _ = tools
-    row = {"word_error": 0.25, "letter_error": 0.1, "whole": 0.5, "texts": 40}
+    row = {"word_error": 0.25, "letter_error": 0.1, "letter_error_without_ngrams": 0.2, "whole": 0.5, "texts": 40}
     (tmp_path / "reading.json").write_text(json.dumps({"date": "2026-01-02T03:04:05", "skills": {"lines.read": row}}))
-    assert results.reading().splitlines()[2] == f"| {results.ABILITIES['lines.read']} | 25% | 10% | 50% | 40 |"
+    assert results.reading().splitlines()[2] == f"| {results.ABILITIES['lines.read']} | 25% | 10% | 20% | 50% | 40 |"
 
 
 def test_every_skill_has_words(tools):
@@ -101,3 +124,31 @@ def test_the_record_adds_runs_and_gives_the_command(tools, tmp_path):
     (tmp_path / "training.json").write_text(json.dumps(found))
     assert results.command() == ".venv/bin/omnie train --out runs/again --minutes 14 --lr 0.01"
     assert "400" in results.training() and "50 tokens a second" in results.training()
+
+
+def test_a_model_is_told_what_training_s_texts_say(ngrams, monkeypatch):
+    monkeypatch.setattr(ngrams, "PICTURES", {})
+    monkeypatch.setattr(ngrams, "TEXTS", {"text.smalltalk": 5})
+    monkeypatch.setattr(ngrams, "SPOKEN", 20)
+    model = ngrams.told(Omni(architecture("toy")))
+    for medium, name in (("image", "written"), ("audio", "spoken")):
+        table = model.model.reading[medium].ngrams
+        assert len(table) == model.config.reading[name] > 50 and bool((table[:, -1] > 0).all())
+    assert model.config == model.model.config
+    model.config.check()
+    spoken = b"".join(bytes(row[:-1].byte().tolist()) for row in model.model.reading["audio"].ngrams)
+    assert spoken == spoken.lower()  # sentences, as they are said
+
+
+def test_texts_of_pictures_end_with_what_parts_them(ngrams, monkeypatch):
+    monkeypatch.setattr(ngrams, "PICTURES", {"lines.sum": 3})
+    monkeypatch.setattr(ngrams, "TEXTS", {"text.smalltalk": 2})
+    texts = list(ngrams.written())
+    assert [text.endswith(TAB) for text in texts[:3]] == [True] * 3 and not any(TAB in text for text in texts[3:])
+
+
+def test_a_mean_of_models_keeps_tables_of_bytes(average):
+    tables = {"model.reading.spelling": torch.ones(2, 3), "model.reading.image.ngrams": torch.ones(4, 6)}
+    others = {"model.reading.spelling": torch.zeros(2, 3), "model.reading.image.ngrams": torch.zeros(9, 6)}
+    mean = average.mean([tables | {"w": torch.ones(2)}, others | {"w": torch.zeros(2)}])
+    assert mean["w"].tolist() == [0.5, 0.5] and all(torch.equal(mean[name], tables[name]) for name in tables)

@@ -24,26 +24,20 @@ TABLE = re.compile(r"\.(ngrams|spelling|names)$")
 """Buffers that hold bytes, which have no mean."""
 
 
-def average(folders: list[Path]) -> dict[str, Tensor]:
-    """The mean, in float32: bfloat16 would round the noise that was averaged away back in."""
-    tensors = [load_file(folder / WEIGHTS) for folder in folders]
+def mean(tensors: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of models, in float32: bfloat16 would round the noise that was averaged away back in."""
     shapes = [{name: tensor.shape for name, tensor in one.items() if not TABLE.search(name)} for one in tensors]
     if any(one != shapes[0] for one in shapes):
         sys.exit("the folders hold models of different shapes")
-    return {name: _mean([one[name] for one in tensors]) if name in shapes[0] else table for name, table in tensors[0].items()}
+    sums = {name: sum((one[name].float() for one in tensors[1:]), tensors[0][name].float()) for name in shapes[0]}
+    return tensors[0] | {name: found / len(tensors) for name, found in sums.items()}
 
 
-def _mean(tensors: list[Tensor]) -> Tensor:
-    return sum((one.float() for one in tensors[1:]), tensors[0].float()) / len(tensors)
-
-
-def back(mean: dict[str, Tensor], before: str, encoders: float, others: float) -> dict[str, Tensor]:
-    """The mean moved towards a model's weights, by a share for what reads media and one for all else."""
+def back(weights: dict[str, Tensor], before: str, encoders: float, others: float) -> dict[str, Tensor]:
+    """Weights moved towards a model's weights, by a share for what reads media and one for all else."""
     start = checkpoint.load(before)[0].state_dict()
-    shares = {name: encoders if PARTS["encoders"].search(name) else others for name in mean}
-    return {
-        name: weight if TABLE.search(name) else weight.lerp(start[name].float(), shares[name]) for name, weight in mean.items()
-    }
+    shares = {name: encoders if PARTS["encoders"].search(name) else others for name in weights if not TABLE.search(name)}
+    return weights | {name: weights[name].float().lerp(start[name].float(), share) for name, share in shares.items()}
 
 
 def main() -> None:
@@ -56,12 +50,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.out.exists():
         sys.exit(f"{given.out} exists already")
-    mean = average(given.folders)
+    weights = mean([load_file(folder / WEIGHTS) for folder in given.folders])
     if given.before:
-        mean = back(mean, given.before, given.encoders, given.others)
+        weights = back(weights, given.before, given.encoders, given.others)
     shutil.copytree(given.folders[0], given.out, ignore=shutil.ignore_patterns(WEIGHTS))
     with safe_open(given.folders[0] / WEIGHTS, "pt") as opened:
-        save_file(mean, given.out / WEIGHTS, metadata=opened.metadata())
+        save_file(weights, given.out / WEIGHTS, metadata=opened.metadata())
 
 
 if __name__ == "__main__":

@@ -160,9 +160,10 @@ def reading() -> str:
     found = read("reading")
     if not found:
         return "No result is committed yet: `python benchmarks/reading.py` writes `benchmarks/results/reading.json`.\n"
-    head = ["what is read in", "words wrong", "letters wrong", "texts right", "texts"]
+    head = ["what is read in", "words wrong", "letters wrong", "without n-grams", "texts right", "texts"]
+    keys = ("word_error", "letter_error", "letter_error_without_ngrams", "whole")
     rows = [
-        [ABILITIES.get(name, name), *(f"{row[key]:.0%}" for key in ("word_error", "letter_error", "whole")), str(row["texts"])]
+        [ABILITIES.get(name, name), *(f"{row[key]:.0%}" for key in keys), str(row["texts"])]
         for name, row in found["skills"].items()
     ]
     return (
