@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 
@@ -71,7 +72,7 @@ class LetterModel:
         """From what `table` gave, None of an empty one; equal ones share what they remember."""
         return _letter_model(rows.to(torch.uint8).cpu().numpy().tobytes())
 
-    def _behind(self, context: bytes) -> list[float]:
+    def _behind(self, context: bytes) -> array[float]:
         """Of each letter, the natural logarithm of its probability behind the `ORDER - 1` letters of a context."""
         shares = np.full(LETTERS, 1 / LETTERS)
         for length, (keys, counts) in enumerate(zip(self._keys, self._counts, strict=True)):
@@ -83,7 +84,7 @@ class LetterModel:
             shares *= end - begin
             shares[keys[begin:end] - first] += own
             shares /= own.sum() + (end - begin)
-        return np.log(shares).tolist()
+        return array("f", np.log(shares))
 
 
 @functools.lru_cache(8)
