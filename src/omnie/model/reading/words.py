@@ -47,7 +47,7 @@ MARKS = "marks"
 """The same: how many series of a chart are told apart."""
 NGRAMS = {"image": "written", "audio": "spoken"}
 """The same, by medium: how many n-grams are known of what is usually written in pictures and clips, or said."""
-FUSION = {"image": Weights(0.3, 1.0), "audio": Weights(0.4, 0.6)}
+FUSION = {"image": Weights(0.3, 1.2), "audio": Weights(0.4, 0.6)}
 """What they count beside what is seen or heard."""
 
 INNER = 128
