@@ -283,6 +283,7 @@ DAMAGE = {
     "wrong-shape": (put(DOWN, lambda t: t[:-1].contiguous()), f"wrong shape.*{DOWN}"),
     "transposed": (put("model.visual.patch_embed.fine.weight", lambda t: t.T.contiguous()), "wrong shape"),
     "whole-numbers": (put(DOWN, lambda t: t.long()), "unknown type.*I64"),
+    "bytes": (put(DOWN, lambda t: t.to(torch.uint8)), "unknown type.*U8"),
     "int8-without-scales": (put(DOWN, lambda t: t.to(torch.int8)), "no fitting scales"),
     "nan": (spoil(DOWN, float("nan")), f"not finite.*{DOWN}"),
     "infinite": (spoil(NORM, float("inf")), f"not finite.*{NORM}"),

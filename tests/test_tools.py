@@ -1,12 +1,15 @@
 """What the documents are written from: result files become tables, missing ones a sentence, and runs a record."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from omnie.data.example import Example, Written
 from omnie.inputs import TAB
+from omnie.messages import text as message
 from omnie.model.config import architecture
 from omnie.model.omni import Omni
 
@@ -141,10 +144,14 @@ def test_a_model_is_told_what_training_s_texts_say(ngrams, monkeypatch):
 
 
 def test_texts_of_pictures_end_with_what_parts_them(ngrams, monkeypatch):
-    monkeypatch.setattr(ngrams, "PICTURES", {"lines.sum": 3})
-    monkeypatch.setattr(ngrams, "TEXTS", {"text.smalltalk": 2})
-    texts = list(ngrams.written())
-    assert [text.endswith(TAB) for text in texts[:3]] == [True] * 3 and not any(TAB in text for text in texts[3:])
+    box = (0.0, 0.0, 9.0, 9.0)
+    seen = Example("a", (message("What?"),), "b", written=(Written("left", box), Written("a cat", box, thing=3)))
+    said = replace(seen, parts=(message("two\nlines"),), written=())
+    made = {"seen": seen, "line": replace(seen, transcript="alone", written=()), "said": said}
+    monkeypatch.setattr(ngrams.skills, "example", lambda skill, split, index: made[skill])
+    monkeypatch.setattr(ngrams, "PICTURES", {"seen": 1, "line": 1})
+    monkeypatch.setattr(ngrams, "TEXTS", {"said": 1})
+    assert list(ngrams.written()) == [f"left{TAB}", f"alone{TAB}", "two", "lines"]
 
 
 def test_a_mean_of_models_keeps_tables_of_bytes(average):

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 TIED = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
 """Parameter -> the stored tensor that it shares."""
-_EXACT = ("F64", "F32", "F16", "BF16", "U8")
-"""Types that say what they hold by themselves; U8: tables of bytes."""
+_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def tied(model: Omni) -> dict[str, str]:
@@ -112,11 +111,11 @@ def places_of(
 ) -> Places:
     """Where every stored tensor goes; raises at the first that is missing, of another shape or type, or too many."""
     places: Places = {}
-    shared = tied(model)
+    shared, tables = tied(model), {name for name, _ in model.named_buffers()}
     for name, tensor in model.state_dict().items():
         for part in parts(name, list(tensor.shape), model.config):
             if name not in shared or part.name in stored:  # stored twice is fine: `weights` holds both to be the same
-                _check_part(part, stored, folder)
+                _check_part(part, stored, folder, name in tables)
                 places.setdefault(part.name, []).append((shared.get(name, name), part))
     known = {*places, *(name + SCALE for name in places)}
     unknown = [name for name in stored if name not in known and not name.startswith(ignored)]
@@ -129,7 +128,7 @@ def places_of(
     return places
 
 
-def _check_part(part: Part, stored: dict[str, Stored], folder: Path) -> None:
+def _check_part(part: Part, stored: dict[str, Stored], folder: Path, table: bool) -> None:
     name, shape = part.name, part.shape
     if name not in stored:
         raise CheckpointError("a tensor is missing", value=f"{name} in {folder}", allowed=f"shape {shape}")
@@ -140,8 +139,8 @@ def _check_part(part: Part, stored: dict[str, Stored], folder: Path) -> None:
     scales = stored.get(name + SCALE)
     if found.kind == "I8" and (scales is None or scales.shape != [*shape[:-1], shape[-1] // GROUP]):
         raise CheckpointError("an int8 tensor has no fitting scales", value=where, allowed=f"{name}{SCALE}, float16")
-    if found.kind not in ("I8", *_EXACT):
-        raise CheckpointError("a tensor has an unknown type", value=where, allowed=f"I8, {', '.join(_EXACT)}")
+    if found.kind not in ("I8", *_FLOATS) and not (table and found.kind == "U8"):
+        raise CheckpointError("a tensor has an unknown type", value=where, allowed=f"I8, {', '.join(_FLOATS)}")
 
 
 def weights(stored: dict[str, Stored], model: Omni, dtype: torch.dtype, places: Places) -> dict[str, Tensor]:

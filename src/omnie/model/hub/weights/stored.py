@@ -103,7 +103,8 @@ class Checkpoint:
                 check(model, self.headers, self.folder, self._prefix(model))
                 return None
             return self._in_4_bits(model, quantizer.quantization_config.rounding, dtype)
-        if any(name.endswith(f"_{PARTS[0]}") for name in self.headers):  # Transformers would only warn, with random weights
+        tables = {self._prefix(model) + name for name, _ in model.named_buffers()}
+        if any(kind == "U8" and name not in tables for name, (_, kind) in self.headers.items()):  # else only a warning follows
             hint = "config.json lacks its quantization_config"
             raise CheckpointError("a matrix is in 4 bits", value=self.folder, allowed="floating point or int8", hint=hint)
         if not self.holds("I8") and not self.holds("U8"):
