@@ -135,6 +135,20 @@ def test_shards_are_converted_one_by_one(plain, packed, tmp_path):
     assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
+def test_bytes_are_taken_for_a_table_and_not_for_a_matrix(plain, tmp_path):
+    """An int8 folder stores tables of bytes as bytes; a matrix of them would be somebody else's codes."""
+    shutil.copytree(plain, tmp_path / "bytes")
+    weights, table = load_file(plain / WEIGHTS), "model.reading.image.things.names"
+    weights[table] = torch.randint(0, 256, weights[table].shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    save_file(weights, tmp_path / "bytes" / WEIGHTS)
+    quantise(tmp_path / "bytes", tmp_path / "packed")
+    assert torch.equal(load_file(tmp_path / "packed" / WEIGHTS)[table].to(torch.uint8), weights[table])
+    save_file(weights | {QUERY: weights[QUERY].to(torch.uint8)}, tmp_path / "bytes" / WEIGHTS)
+    with pytest.raises(CheckpointError, match=f"does not fit: {QUERY} U8"):
+        quantise(tmp_path / "bytes", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_an_int8_model_is_converted_too(model, tmp_path):
     checkpoint.save(model, Encoder.load(NANO), tmp_path / "int8", "int8")
     result = quantise(tmp_path / "int8", tmp_path / "int4")

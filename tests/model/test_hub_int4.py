@@ -75,6 +75,20 @@ def test_a_folder_in_4_bits_loads(model, packed, plain, auto):
         assert again.lm_head.weight is again.get_input_embeddings().weight
 
 
+def test_a_matrix_of_bytes_is_refused_and_a_table_of_them_is_not(plain, tmp_path):
+    shutil.copytree(plain, tmp_path / "bytes")
+    file, table, matrix = tmp_path / "bytes" / WEIGHTS, "reading.spelling", "language_model.layers.0.mlp.up_proj.weight"
+    weights = load_file(file)
+    save_file(weights | {f"model.{table}": weights[f"model.{table}"].to(torch.uint8)}, file, metadata={"format": "pt"})
+    for kind in (AutoModelForCausalLM, AutoModel):
+        state = kind.from_pretrained(tmp_path / "bytes").state_dict()
+        found = state[next(name for name in state if name.endswith(table))]
+        assert found.is_floating_point() and torch.equal(found, weights[f"model.{table}"])
+    save_file(weights | {f"model.{matrix}": weights[f"model.{matrix}"].to(torch.uint8)}, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="quantization_config"):
+        AutoModelForCausalLM.from_pretrained(tmp_path / "bytes")
+
+
 def test_int8_weights_become_4_bits_too(plain, tmp_path):
     checkpoint.save(*checkpoint.load(plain), tmp_path / "int8", "int8")
     quantise(tmp_path / "int8", tmp_path / "int4")
