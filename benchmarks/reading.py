@@ -25,7 +25,7 @@ from omnie.inputs import BAR, TAB
 from omnie.messages import user
 from omnie.model.reading import Reading
 from omnie.model.reading.ngrams import LetterModel
-from omnie.model.reading.search import spelled as searched
+from omnie.model.reading.search import transcribe
 from omnie.model.reading.words import GAP
 from omnie.train.stream.source import spelled
 
@@ -44,7 +44,7 @@ def tokens(body: Any, medium: str, tensors: dict[str, Tensor]) -> Tensor:
 def letters(reading: Reading, scores_SL: Tensor, model: LetterModel | None) -> bytes:
     """What is read at the steps of one text."""
     lines = np.zeros(len(scores_SL), np.int64)
-    return searched([scores_SL], lines, None, GAP, model, reading.fusion, reading.place is not None).letters
+    return transcribe([scores_SL], lines, None, GAP, model, reading.fusion, reading.place is not None).letters
 
 
 @torch.inference_mode()

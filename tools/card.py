@@ -50,7 +50,8 @@ What its encoders read on their own, before the decoder answers (texts, names of
 The loss counts the tokens of the answers only, beside the routers' balance and orthogonality losses and two alignment losses
 that fade out. The mixture of skills, with its weights, is `src/omnie/data/skills.py`; the settings of the run, its curve and
 its losses by skill are in `benchmarks/results/training.json`. What more training has brought so far, version by version, is
-drawn in `docs/progress.svg` (`python tools/progress.py`).
+drawn in `docs/progress.svg` (`python tools/progress.py`). The n-grams that its readings are searched with are counted by
+`python tools/ngrams.py`; a run keeps those of the weights that it begins with.
 
 Material: charts, tables, lines, objects, speech (espeak-ng), sounds, moving scenes, PDF pages and written passages, unlimited
 and deterministic by seed. Fonts and emoji are fetched, never shipped; `src/omnie/data/assets.toml` names every family, its

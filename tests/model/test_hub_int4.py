@@ -85,8 +85,9 @@ def test_a_matrix_of_bytes_is_refused_and_a_table_of_them_is_not(plain, tmp_path
         found = state[next(name for name in state if name.endswith(table))]
         assert found.is_floating_point() and torch.equal(found, weights[f"model.{table}"])
     save_file(weights | {f"model.{matrix}": weights[f"model.{matrix}"].to(torch.uint8)}, file, metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match="quantization_config"):
-        AutoModelForCausalLM.from_pretrained(tmp_path / "bytes")
+    for options in ({}, {"quantization_config": FOUR}):
+        with pytest.raises(CheckpointError, match="a matrix is in 4 bits"):
+            AutoModelForCausalLM.from_pretrained(tmp_path / "bytes", **options)
 
 
 def test_int8_weights_become_4_bits_too(plain, tmp_path):

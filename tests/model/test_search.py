@@ -9,7 +9,7 @@ import torch
 
 from omnie.model.reading import search
 from omnie.model.reading.ngrams import LETTERS, ORDER, START, LetterModel, table
-from omnie.model.reading.search import Spelled, Weights, likeliest, spelled
+from omnie.model.reading.search import Transcript, Weights, likeliest, transcribe
 
 GAP = 4
 USUAL = LetterModel.of(table([b"the house", b"the mouse", b"a horse"] * 20, 100))
@@ -30,9 +30,9 @@ def sure(text: str) -> list[dict[str, float]]:
     return [{letter: 1.0} for letter in text]
 
 
-def spell(found: torch.Tensor, model: LetterModel | None = USUAL, lines=None, quiet=None, apart: bool = True) -> Spelled:
+def spell(found: torch.Tensor, model: LetterModel | None = USUAL, lines=None, quiet=None, apart: bool = True) -> Transcript:
     line_S = np.zeros(len(found), np.int64) if lines is None else np.array(lines)
-    return spelled([found], line_S, quiet, GAP, model, WEIGHTS, apart)
+    return transcribe([found], line_S, quiet, GAP, model, WEIGHTS, apart)
 
 
 def test_a_doubted_letter_is_the_usual_one_and_a_sure_one_stays() -> None:
@@ -111,7 +111,7 @@ def test_nothing_is_read_where_it_is_to_be_quiet() -> None:
 def test_silence_and_no_steps_at_all_say_nothing() -> None:
     for model in (USUAL, None):
         assert spell(scores(*sure("____")), model).letters == b""
-        empty = spelled([], np.empty(0, np.int64), None, GAP, model, WEIGHTS, True)
+        empty = transcribe([], np.empty(0, np.int64), None, GAP, model, WEIGHTS, True)
         assert empty.letters == b"" and not len(empty.steps)
 
 

@@ -74,8 +74,8 @@ def read(entry: Stored) -> Tensor:
     """A tensor, copied out of its file: a map of the file would count as ours for as long as one tensor of it is in use."""
     import torch
 
-    dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
-    dtypes["U8"] = torch.uint8
+    floats = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    dtypes = {**floats, "I8": torch.int8, "U8": torch.uint8}
     tensor = torch.empty(entry.shape, dtype=dtypes[entry.kind])
     view = memoryview(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")
     with entry.file.open("rb", buffering=0) as opened:

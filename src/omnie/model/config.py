@@ -231,14 +231,7 @@ class Architecture:
 
     def _check_reading(self) -> None:
         found = {} if self.reading is None else self.reading
-        part_of = {
-            "image": "image",
-            "things": "image",
-            "marks": "image",
-            "written": "image",
-            "audio": "audio",
-            "spoken": "audio",
-        }
+        part_of = dict.fromkeys(("image", "things", "marks", "written"), "image") | dict.fromkeys(("audio", "spoken"), "audio")
         if not isinstance(found, dict) or not all(name in part_of and part_of[name] in found for name in found):
             allowed = "image, audio, and beside image things, marks and written, beside audio spoken, with whole numbers"
             raise CheckpointError("reading is not usable", value=_short(found), allowed=allowed)

@@ -43,14 +43,14 @@ class Weights:
     letter: float
 
 
-class Spelled(NamedTuple):
+class Transcript(NamedTuple):
     """Letters, and int64 [L], the step at which each is read."""
 
     letters: bytes
     steps: np.ndarray
 
 
-def spelled(
+def transcribe(
     scores: Iterable[Tensor],
     line_S: np.ndarray,
     quiet_S: np.ndarray | None,
@@ -58,7 +58,7 @@ def spelled(
     model: LetterModel | None,
     weights: Weights,
     apart: bool,
-) -> Spelled:
+) -> Transcript:
     """What an encoder spells: of stretches in which all is sure, or without a model, the likeliest letters; else the likeliest
     text.
 
@@ -87,7 +87,7 @@ def spelled(
     new_A = np.ones(len(read_A), bool)  # of equal letters side by side the first one counts
     new_A[1:] = (best_S[read_A[1:]] != best_S[read_A[:-1]]) | (np.diff(read_A) > 1) | (np.diff(line_S[read_A]) != 0)
     if model is None or not len(read_A):
-        return Spelled(best_S[read_A[new_A]].astype(np.uint8).tobytes(), read_A[new_A])
+        return Transcript(best_S[read_A[new_A]].astype(np.uint8).tobytes(), read_A[new_A])
     far_A, other_A = np.diff(read_A) > gap, np.diff(line_S[read_A]) != 0
     stretch_A = np.concatenate([[0], np.cumsum(far_A | other_A)])
     scores_KL, awake_K = np.concatenate(doubted), np.concatenate(awake)
@@ -108,7 +108,7 @@ def spelled(
             found = best_S[at].astype(np.uint8).tobytes()
         letters, context, line = letters + found, (context + found)[1 - ORDER :], own_line
         steps += at
-    return Spelled(letters, np.array(steps, np.int64))
+    return Transcript(letters, np.array(steps, np.int64))
 
 
 def _stretches(awake_K: np.ndarray, read_A: np.ndarray, stretch_A: np.ndarray, line_S: np.ndarray, reach: int) -> np.ndarray:

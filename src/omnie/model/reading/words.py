@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from omnie.inputs import AUDIO, BAR, IMAGE, SPATIAL_MERGE, TAB, TEMPORAL_MERGE, VIDEO, audio_tokens
 from omnie.model.reading.marks import Marks, Spot, Text, captions
 from omnie.model.reading.ngrams import LETTERS, ORDER, LetterModel
-from omnie.model.reading.search import Spelled, Weights, spelled
+from omnie.model.reading.search import Transcript, Weights, transcribe
 from omnie.model.reading.spelling import LONGEST, Speller
 from omnie.model.reading.things import Things
 
@@ -232,14 +232,14 @@ class Reading(nn.Module):
         slots_W = word_slots(steps_W // self.steps, self._spans(sizes))
         return Words(np.ascontiguousarray(words_W), steps_W // self.steps, slots_W, last_W, last_but_one_W)
 
-    def _letters(self, tokens_TD: Tensor, sizes: Sequence[Size], told: Told | None) -> Spelled:
+    def _letters(self, tokens_TD: Tensor, sizes: Sequence[Size], told: Told | None) -> Transcript:
         """What is spelled at the steps at which nothing is told."""
         model = None if self.ngrams is None else LetterModel.of(self.ngrams)
         quiet_S = None if told is None else told.steps.cpu().numpy()
         lines = np.array(self._lines(sizes), np.int64) * self.steps
         scores = (self.logits(tokens).float().log_softmax(-1).flatten(0, 1) for tokens in tokens_TD.split(CHUNK))
         line_S = np.repeat(np.arange(len(lines)), lines)
-        return spelled(scores, line_S, quiet_S, GAP, model, self.fusion, self.place is not None)
+        return transcribe(scores, line_S, quiet_S, GAP, model, self.fusion, self.place is not None)
 
     def _words(self, letters: bytes, steps_L: np.ndarray, sizes: Sequence[Size], speller: Speller) -> np.ndarray:
         """int64 [W, 4]: the words that letters make, the step at which each begins, whether a text does, and the step of its

@@ -182,8 +182,8 @@ def spelled(example: Example, tensors: Mapping[str, np.ndarray], words: Callable
 
     A text is read in the row of tokens in which its middle lies, behind a tab if another stands to the left of it there. Texts
     that stand side by side in the same tokens are read one after the other; those that stand there one below the other are not
-    asked for. The tokens of a picture in which no
-    text's middle lies are to stay silent; of a page also those with several lines, for its text layer says what they say.
+    asked for. The tokens of a picture in which no text's middle lies are to stay silent; of a page also those with several
+    lines, for its text layer says what they say.
     """
     if example.transcript and "audio_lengths" in tensors:
         count = audio_tokens(int(tensors["audio_lengths"][0]))

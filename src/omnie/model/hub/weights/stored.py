@@ -98,15 +98,16 @@ class Checkpoint:
         Raises:
             CheckpointError: what is to be in 4 bits is not, or codes are stored that `config.json` says nothing about.
         """
-        if isinstance(quantizer, Int4Quantizer):
-            if quantizer.pre_quantized:
-                check(model, self.headers, self.folder, self._prefix(model))
-                return None
-            return self._in_4_bits(model, quantizer.quantization_config.rounding, dtype)
+        to_pack = isinstance(quantizer, Int4Quantizer)
+        if to_pack and quantizer.pre_quantized:
+            check(model, self.headers, self.folder, self._prefix(model))
+            return None
         tables = {self._prefix(model) + name for name, _ in model.named_buffers()}
         if any(kind == "U8" and name not in tables for name, (_, kind) in self.headers.items()):  # else only a warning follows
             hint = "config.json lacks its quantization_config"
             raise CheckpointError("a matrix is in 4 bits", value=self.folder, allowed="floating point or int8", hint=hint)
+        if to_pack:
+            return self._in_4_bits(model, quantizer.quantization_config.rounding, dtype)
         if not self.holds("I8") and not self.holds("U8"):
             return None
         if self.holds("I8") and self.weights_of is None:
