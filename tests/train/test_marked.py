@@ -60,7 +60,7 @@ def test_what_is_marked_in_a_chart_gives_back_its_values(kind):
             for said, box, *_ in sorted(drawn.written, key=lambda it: it.box[0])
         ]
         found = captions(list(_spots(shares.reshape(apart), spots.reshape(apart), columns)), seen)
-        read = {seen[own.words[0]].letters.decode(): VALUE.findall(own.behind) for own in found if own.words}
+        read = {seen[own.word].letters.decode(): VALUE.findall(own.said) for own in found if own.word is not None}
         if not any(mark.role == "name" for mark in drawn.marks):  # slanted
             continue
         for n, name in enumerate(chart.categories):

@@ -17,10 +17,11 @@ from omnie.messages import Part, Tool
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
-Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted", "cell", "call"]
+Scoring = Literal["exact", "number", "seconds", "cer", "wer", "json", "contains", "quoted", "cell", "named", "call"]
 """How an answer is judged: equal after folding case and spaces; a number within 5 %; a time within half a second; character or
 word error rate; equal JSON fields; the expected words appear in the answer; the answer ends a short quotation; it
-is the last cell of a row that is read aloud; the same tool is called with equal arguments."""
+is the last cell of a row that is read aloud; it is equal behind what says which one it is; the same tool is called with equal
+arguments."""
 
 
 class Written(NamedTuple):

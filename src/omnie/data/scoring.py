@@ -147,6 +147,11 @@ def cell(answer: str, prediction: str) -> float:
     return (number if NUMBER.fullmatch(answer.strip()) else exact)(answer, last)
 
 
+def named(answer: str, prediction: str) -> float:
+    """1 if the prediction is the answer as `exact` says, or says before it which one it is: "max: March" answers March."""
+    return exact(answer, prediction.rpartition(": ")[2])
+
+
 def call(answer: str, prediction: str) -> float:
     """1 if the prediction calls the answer's tool with just its arguments, equal as `same` says."""
     wanted, got = json.loads(answer), parse_object(prediction)
@@ -167,6 +172,7 @@ SCORERS: dict[Scoring, Callable[[str, str], float]] = {
     "contains": contains,
     "quoted": quoted,
     "cell": cell,
+    "named": named,
     "call": call,
 }
 

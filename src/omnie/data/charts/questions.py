@@ -73,8 +73,8 @@ def _value(rng: np.random.Generator, split: Split, chart: Chart, subject: Subjec
         return None
     series = chart.series[subject.series]
     where = _address(rng, split, chart.categories[subject.category], series.name)
-    answer, quote = spec.plain(series.values[subject.category]), None if chart.is_pie else _row(chart, subject)
-    return _turn(rng, split, "value", language, answer, "cell", quote=quote, x=where)
+    answer = spec.plain(series.values[subject.category])
+    return _turn(rng, split, "value", language, answer, "cell", quote=_row(chart, subject), x=where)
 
 
 def _row(chart: Chart, subject: Subject) -> str:
@@ -95,8 +95,9 @@ def _extreme(rng: np.random.Generator, split: Split, chart: Chart, subject: Subj
     answer = None if chart.kind == "scatter" else spec.extreme(chart, subject.highest, subject.series)
     if answer is None:
         return None
-    second = "" if subject.highest else "second"
-    return _turn(rng, split, "extreme", language, answer, "exact", series=chart.series[subject.series].name, second=second)
+    series, second = chart.series[subject.series].name, "" if subject.highest else "second"
+    quote = f"{series} {'max' if subject.highest else 'min'}: {answer}".lstrip()
+    return _turn(rng, split, "extreme", language, answer, "named", series=series, second=second, quote=quote)
 
 
 def _trend(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
@@ -133,7 +134,8 @@ def describe(chart: Chart, language: str) -> str | None:
 def _count(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:
     if chart.kind == "scatter":
         return None
-    return _turn(rng, split, "count", language, str(len(chart.categories)), "number")
+    count = str(len(chart.categories))
+    return _turn(rng, split, "count", language, count, "number", quote=f"n = {count}")
 
 
 def _unknown(rng: np.random.Generator, split: Split, chart: Chart, subject: Subject, language: str) -> Turn | None:

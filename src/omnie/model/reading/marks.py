@@ -2,17 +2,19 @@
 
 One map says of each quarter of a token whether a tick's number has its middle there, a category's name, or the mark of a
 series, and where exactly: to a pixel, where a letter is read to a token. A line through the numbers at the ticks then tells
-the value of every mark, and it is read behind the name of the mark's category: "_Jan: 12 | Feb: 15 | ^Mar: 18", with a sign
-before the lowest and the highest; of several series "Jan | 2023: 12 | 2024: 14". To the decoder a chart is a table. How the
-values go on is read too, as "/", "\\" or "-" from one to the next. That is how people read charts that have no numbers
-beside the marks, and it is nothing that a decoder of this size would learn to calculate.
+the value of every mark, and it is read behind the name of the mark's category: "Jan: 12 | Feb: 15 | Mar: 18"; of
+several series "Jan | 2023: 12 | 2024: 14". To the decoder a chart is a table. What is read besides is how the values go on, as
+"/", "\\" or "-" from one to the next, how many there are ("n = 3"), and which is the lowest and the highest ("min: Jan", of
+several series "2023 min: Jan"). That is how people read charts that have no numbers beside the marks, and it is nothing that a
+decoder of this size would learn to calculate; answers say it in the same words, so that saying it is copying.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,6 +53,14 @@ ABREAST = 0.15
 """Bars side by side are further apart than this, in tokens."""
 PLOT = 8.0
 """Height of a plot whose ticks are not read, in tokens."""
+SHARE = re.compile(r"(?:(.*\S) +)?\(?(\d{1,2}) ?%\)?")
+"""What stands at a wedge: a share in per cent, its name before it or not."""
+MISREAD, LISTED = 30.0, 10.0
+"""What the shares of a pie may lack of a hundred, or have too much, because one is misread; of such that stand in a list."""
+FAR = 2.0
+"""How many times the usual distance a share and its name may be apart."""
+ALIGNED = 0.5
+"""Texts that begin this close below each other stand in a list, in tokens."""
 BESIDE = 0.6
 """A mark that is further from the nearest name than this share of the distance between names belongs to none; of a lone name's,
 further than so many tokens."""
@@ -66,21 +76,21 @@ class Spot(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A word that is read: in which row of tokens, how far to the right it begins and ends, and its letters."""
+    """A word that is read: in which row of tokens, how far to the right it begins and ends, its letters, and whether a text is
+    known to begin with it."""
 
     row: int
     right: float
     end: float
     letters: bytes
+    first: bool = False
 
 
 class Caption(NamedTuple):
-    """What is to be read before and behind some of the words, the first and the last of which are `words`; or, where it belongs
-    to none, in a row of tokens beginning in a column."""
+    """What is to be read behind the word of a number; or, where it belongs to none, in a row of tokens, from a column on."""
 
-    behind: str
-    before: str = ""
-    words: tuple[int, int] | None = None
+    said: str
+    word: int | None = None
     row: int = 0
     right: float = 0.0
 
@@ -148,13 +158,15 @@ def _spots(shares_TCK: np.ndarray, places_TC3: np.ndarray, columns: int) -> Iter
 
 
 def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
-    """The values of a chart's marks, each category's behind its name. Where the ticks do not agree on an axis, only which is
-    the highest and the lowest, and how they go on.
+    """The values of a chart's marks, each category's behind its name; which is the highest and the lowest, how they go on, and
+    how many there are. Where the ticks do not agree on an axis, the values are left out.
 
     Args:
         spots: Its marks.
         words: What is read in its picture, in order.
     """
+    if not any(spot.kind == TICK or spot.kind >= SERIES for spot in spots):
+        return _shares(words)
     named = _named(spots, words)
     names = [spot for spot in spots if spot.kind == NAME]
     axis = _axis([(spot, _text(named[spot], words)) for spot in spots if spot.kind == TICK]) or _unknown(names)
@@ -170,23 +182,25 @@ def captions(spots: Sequence[Spot], words: Sequence[Text]) -> list[Caption]:
     shown = sorted((spot for own in (alone, *of.values()) for spot in own), key=axis.along)
     legend = [(spot, _text(named[spot], words)) for spot in spots if spot.kind == LEGEND]
     series = _series(legend, sorted({spot.kind for spot in shown}))
-    signs = _signs(shown, axis, series)
-    found = []
+    found, named_as = [], {}
     for index, own in of.items():
         said = named[names[index or 0]]
         if said:
             own = sorted(own, key=lambda spot: spot.kind)
             behind = "".join(f" | {series[spot.kind]}: {axis.said(spot)}" for spot in own) if series else ""
             behind = (behind or ": " + ", ".join(axis.said(spot) for spot in own)) if axis.known else ""
-            found.append(Caption(behind, "".join(signs.get(spot, "") for spot in own), (said[0], said[-1])))
+            found += [Caption(behind, said[-1])] if behind else []
+            named_as |= dict.fromkeys(own, _text(said, words))
         else:
             alone += own
     lowest = int(max((spot.down for spot in alone), default=0))
     alone = sorted(alone if axis.known else (), key=lambda spot: spot.right)
     found += [Caption(axis.said(spot), row=lowest, right=spot.right) for spot in alone]
-    if axis.upright and (course := _course(shown, axis)):
-        found.append(Caption(course, row=int(min(spot.down for spot in shown)), right=shown[0].right))
-    return found
+    facts = [_course(shown, axis) if axis.upright else "", _count(shown, names), *_ends(shown, axis, series, named_as)]
+    places = shown or names or [Spot(NAME, 0.0, 0.0, 0.0)]
+    row, last = (int(end(spot.down for spot in places)) for end in (min, max))
+    said_facts = enumerate(filter(None, facts))
+    return found + [Caption(fact, row=min(row + n, last), right=places[0].right) for n, fact in said_facts]
 
 
 def _told_apart(of: dict[int | None, list[Spot]], axis: Axis) -> dict[int | None, list[Spot]]:
@@ -206,6 +220,58 @@ def _told_apart(of: dict[int | None, list[Spot]], axis: Axis) -> dict[int | None
     }
 
 
+def _shares(words: Sequence[Text]) -> list[Caption]:
+    """The shares of a pie, which make a hundred, each behind the name that stands nearest; which is the smallest and the
+    largest, and how many there are. Names in a legend, where only colours say what they mean, get none."""
+    begins = [n for n, word in enumerate(words) if not n or word.first or word.row != words[n - 1].row]
+    texts = [range(n, end) for n, end in itertools.pairwise([*begins, len(words)])]
+    said = [_text(text, words) for text in texts]
+    matches = {n: match for n, it in enumerate(said) if (match := SHARE.fullmatch(it))}
+    astray = abs(sum(float(match[2]) for match in matches.values()) - 100)
+    listed = _aligned([words[texts[n][0]] for n in matches]) > len(matches) / 2  # in a legend, or a table
+    if len(matches) < 2 or astray > (LISTED if listed else MISREAD):
+        return []
+    known = [(match[1], float(match[2])) for match in matches.values() if match[1]]
+    shares = [n for n, match in matches.items() if not match[1]]
+    names = [n for n, it in enumerate(said) if n not in matches and not NUMBER.fullmatch(it)]
+    found = []
+    for share, name in _nearest([[words[n] for n in text] for text in texts], shares, names):
+        found.append(Caption(f": {matches[share][2]}", texts[name][-1]))
+        known.append((said[name], float(matches[share][2])))
+    facts = [f"n = {len(matches)}"]
+    if len(known) == len(matches):
+        known.sort(key=lambda it: it[1])
+        facts += [f"min: {known[0][0]}", f"max: {known[-1][0]}"]
+    first = words[texts[min(matches)][0]]
+    return found + [Caption(fact, row=first.row, right=first.right) for fact in facts]
+
+
+def _nearest(texts: Sequence[Sequence[Text]], shares: Sequence[int], names: Sequence[int]) -> list[tuple[int, int]]:
+    """Which name belongs to each share: the nearest pairs first."""
+    if len(shares) < 2 or _legend([texts[name] for name in names], {texts[share][0].row for share in shares}):
+        return []
+    middles = np.array([(text[0].row, (text[0].right + text[-1].end) / 2) for text in texts])
+    apart = sorted((float(np.hypot(*(middles[share] - middles[name]))), share, name) for share in shares for name in names)
+    found: dict[int, tuple[int, float]] = {}
+    for off, share, name in apart:
+        if share not in found and all(name != other for other, _ in found.values()):
+            found[share] = name, off
+    usual = float(np.median([off for _, off in found.values()])) if found else 0.0
+    return [(share, name) for share, (name, off) in found.items() if off <= FAR * usual]
+
+
+def _legend(names: Sequence[Sequence[Text]], rows: set[int]) -> bool:
+    """Whether most names stand in a column, or in a row without shares."""
+    own = [name[0].row for name in names]
+    most = max((own.count(row) for row in set(own) - rows), default=0)
+    return max(_aligned([name[0] for name in names]), most) > max(len(names) / 2, 1)
+
+
+def _aligned(words: Sequence[Text]) -> int:
+    """How many of these begin below each other."""
+    return max((sum(abs(word.right - other.right) < ALIGNED for other in words) for word in words), default=0)
+
+
 def _text(found: Sequence[int], words: Sequence[Text]) -> str:
     return b"".join(words[n].letters for n in found).decode(errors="replace").strip()
 
@@ -220,15 +286,22 @@ def _series(legend: Sequence[tuple[Spot, str]], kinds: Sequence[int]) -> dict[in
     return found if all(kind in found for kind in kinds) and len(set(found.values())) == len(found) else {}
 
 
-def _signs(shown: Sequence[Spot], axis: Axis, series: dict[int, str]) -> dict[Spot, str]:
-    """What stands before the names of the highest and the lowest values: of several series with the series' name."""
-    found: dict[Spot, str] = {}
-    for kind in sorted({spot.kind for spot in shown}):
+def _ends(shown: Sequence[Spot], axis: Axis, series: Mapping[int, str], names: Mapping[Spot, str]) -> list[str]:
+    """Which categories are the lowest and the highest, of each series with its name; none of several without names."""
+    kinds = sorted({spot.kind for spot in shown})
+    found = []
+    for kind in kinds if series or len(kinds) == 1 else ():
         own = sorted((spot for spot in shown if spot.kind == kind), key=axis.value)
-        if len(own) > 1 and (series or all(spot.kind == kind for spot in shown)):
-            name = f"{series[kind]}: " if series else ""
-            found |= {own[0]: f"_{name}", own[-1]: f"^{name}"}
+        ends = (("min", own[0]), ("max", own[-1])) if len(own) > 1 else ()
+        found += [f"{series.get(kind, '')} {end}: {names[spot]}".lstrip() for end, spot in ends if names.get(spot)]
     return found
+
+
+def _count(shown: Sequence[Spot], names: Sequence[Spot]) -> str:
+    """How many categories there are: as many as have a name, or a mark of the same kind."""
+    kinds = [spot.kind for spot in shown]
+    most = max([len(names), *(kinds.count(kind) for kind in set(kinds))])
+    return f"n = {most}" if most > 1 else ""
 
 
 def _course(shown: Sequence[Spot], axis: Axis) -> str:
@@ -245,7 +318,7 @@ def _named(spots: Sequence[Spot], words: Sequence[Text]) -> dict[Spot, list[int]
     """Which words stand at ticks, names and legends.
 
     Letters are read somewhere in the tokens that see them, so where a word stands is known to a token only, and of neighbours
-    in a row the words between their middles are parted where the gap is widest.
+    in a row the words between their middles are parted where a text begins, or else where the gap is widest.
     """
     texts = [spot for spot in spots if spot.kind < SERIES]
     found: dict[Spot, list[int]] = {spot: [] for spot in texts}
@@ -271,10 +344,11 @@ def _row(spot: Spot, words: Sequence[Text]) -> int:
 
 
 def _parting(left: float, right: float, words: Sequence[Text]) -> int:
-    """How many of a row's words stand left of the widest gap between two places."""
+    """How many of a row's words stand left of the widest gap between two places: before a text begins, if any does there."""
     begin, end = (sum(word.right <= place for word in words) for place in (left, right))
     starts, ends = [*(word.right for word in words), right], [left, *(word.end for word in words)]
-    return begin + int(np.argmax([min(starts[n], right) - ends[n] for n in range(begin, end + 1)]))
+    cuts = range(begin, end + 1)
+    return max([n for n in cuts if n < len(words) and words[n].first] or cuts, key=lambda n: min(starts[n], right) - ends[n])
 
 
 @dataclass(frozen=True)

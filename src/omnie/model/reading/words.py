@@ -269,36 +269,33 @@ class Reading(nn.Module):
         """Words, steps and beginnings of texts, with those that the marks of charts say in their places."""
         found_W4 = found_W4.copy()
         shapes = [(rows, columns) for frames, rows, columns in sizes for _ in range(frames)]
-        added: list[tuple[int, int, bool, int]] = []
-        at: list[int] = []
+        added: list[tuple[int, list[tuple[int, int, bool, int]]]] = []
 
         def add(letters: str, place: int, step: int, first: bool) -> None:
             words = [word for word, _ in speller.words(letters.encode())]
-            added.extend((word, step, first and not n, step) for n, word in enumerate(words))
-            at.extend([place] * len(words))
+            added.append((place, [(word, step, first and not n, step) for n, word in enumerate(words)]))
 
         first_step = 0
         for (rows, columns), own in zip(shapes, spots, strict=True):
             last_step = first_step + rows * columns * self.steps
             begin, end = np.searchsorted(found_W4[:, 1], (first_step, last_step))
-            if own:
-                words_W, steps_W, _, last_W = found_W4[begin:end].T
-                row_W, right_W = np.divmod((steps_W - first_step) / self.steps, columns)
-                end_W = right_W + (last_W + 1 - steps_W) / self.steps
-                letters = [speller.letters.get(word, b"") for word in words_W.tolist()]
-                where = zip(row_W.astype(int).tolist(), right_W.tolist(), end_W.tolist(), letters, strict=True)
-                texts = [Text(*word) for word in where]
-                for behind, before, words, row, right in captions(own, texts):
-                    if words is None:
-                        step = first_step + (row * columns + min(int(right), columns - 1)) * self.steps
-                        add(behind, int(np.searchsorted(found_W4[:, 1], step)), step, True)
-                    else:
-                        first, last = begin + words[0], begin + words[1]
-                        found_W4[first, 2] = not before
-                        add(before, first, int(found_W4[first, 1]), True)
-                        add(behind, last + 1, int(found_W4[last, 1]), False)
+            words_W, steps_W, first_W, last_W = found_W4[begin:end].T
+            row_W, right_W = np.divmod((steps_W - first_step) / self.steps, columns)
+            end_W = right_W + (last_W + 1 - steps_W) / self.steps
+            letters = [speller.letters.get(word, b"") for word in words_W.tolist()]
+            columns_W = row_W.astype(int).tolist(), right_W.tolist(), end_W.tolist(), letters, first_W.astype(bool).tolist()
+            texts = [Text(*word) for word in zip(*columns_W, strict=True)]
+            for said, word, row, right in captions(own, texts):
+                if word is None:
+                    step = first_step + (row * columns + min(int(right), columns - 1)) * self.steps
+                    place = _between_texts(found_W4, step, first_step + (row + 1) * columns * self.steps)
+                    add(said, place, max(step, int(found_W4[place - 1, 1])) if place else step, True)
+                else:
+                    add(said, begin + word + 1, int(found_W4[begin + word, 1]), False)
             first_step = last_step
-        return np.insert(found_W4, at, added, axis=0) if added else found_W4
+        added = sorted((it for it in added if it[1]), key=lambda it: (it[0], it[1][0][1]))
+        at = [place for place, words in added for _ in words]
+        return np.insert(found_W4, at, [word for _, words in added for word in words], axis=0) if added else found_W4
 
     def _parted(
         self, words_W: np.ndarray, steps_W: np.ndarray, first_W: np.ndarray, sizes: Sequence[Size], speller: Speller
@@ -334,6 +331,12 @@ class Reading(nn.Module):
             return [rows * columns for frames, rows, columns in sizes for _ in range(frames)]
         counts = [math.prod(size) for size in sizes]
         return [min(SPAN, count - begin) for count in counts for begin in range(0, count, SPAN)]
+
+
+def _between_texts(found_W4: np.ndarray, step: int, end: int) -> int:
+    """The first place from a step on, up to the end of its row, that is within no text."""
+    place, last = np.searchsorted(found_W4[:, 1], (step, end)).tolist()
+    return place + int(np.argmax(np.append(found_W4[place:last, 2] != 0, True)))
 
 
 def _before(items_W: np.ndarray, steps_W: np.ndarray) -> np.ndarray:
