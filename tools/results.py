@@ -102,7 +102,7 @@ def skills(part: str = "skills") -> str:
         return "No result is committed yet: `make eval` writes `benchmarks/results/skills.json`.\n"
     head = ["what", "can it?", "score", "95 % interval", "cases", *(["files exchanged"] if exchanged else [])]
     ranked = sorted(found[part].items(), key=lambda item: -item[1]["score"])
-    rows = [[*_skill(name, row), *([_share(exchanged.get(name))] if exchanged else [])] for name, row in ranked]
+    rows = [[*_skill(name, row), *([_control(exchanged.get(name))] if exchanged else [])] for name, row in ranked]
     return table(head, rows) + f"\n{_origin(found, bool(exchanged))}\n"
 
 
@@ -139,8 +139,15 @@ def _share(row: dict[str, Any] | None) -> str:
     return f"{row['score']:.0%}" if row else ""
 
 
+def _control(row: dict[str, Any] | None) -> str:
+    return _share(row) + (f" (chance {row['chance']:.0%})" if row and "chance" in row else "")
+
+
 def _origin(found: dict[str, Any], exchanged: bool) -> str:
-    control = ' "files exchanged": the same questions with another case\'s picture or sound.' if exchanged else ""
+    control = (
+        ' "files exchanged": the same questions with another case\'s picture or sound; chance: the best single answer to all.'
+    )
+    control = control if exchanged else ""
     origin = f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
     return origin + guided(found["model"]["sha256"])
 

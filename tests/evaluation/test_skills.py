@@ -83,6 +83,8 @@ def test_shuffled_media_take_the_answers_away(toy_folder, knowing, monkeypatch):
     plain, shuffled = (evaluate(toy_folder, SkillsConfig(5, groups=("tables",), shuffle=on)) for on in (False, True))
     assert plain["skills"]["tables"]["score"] == 1 and shuffled["skills"]["tables"]["score"] == 0
     assert shuffled["shuffled"] and shuffled["skills"]["tables"]["n"] == 5
+    assert shuffled["skills"]["tables"]["chance"] == shuffled["detail"]["tables.text_lookup"]["chance"] == 0.2
+    assert "chance" not in plain["skills"]["tables"]
 
 
 @pytest.mark.parametrize(

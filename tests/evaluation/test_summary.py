@@ -5,7 +5,7 @@ import pytest
 
 from omnie.data.example import Example
 from omnie.data.scoring import wilson
-from omnie.evaluation.summary import FEWEST, hardest, judge, summary
+from omnie.evaluation.summary import FEWEST, chance, hardest, judge, summary
 from omnie.messages import text
 
 
@@ -63,6 +63,15 @@ def test_a_lone_graded_case_says_nothing_about_others(scoring):
 def test_a_few_equal_cases_are_no_certainty(given, score):
     row = summary(judged("cer", *[("ab", given)] * 5))
     assert row["score"] == score and row["high"] - row["low"] > 0.4
+
+
+def test_chance_is_what_the_best_single_answer_scores_in_each_skill():
+    """Whatever the predictions are; a number that is near enough fits several cases; a text that is read aloud fits none."""
+    trends = judged("exact", ("up", "no"), ("up", "no"), ("down", "down"), ("level", "level"), skill="a.trend")
+    values = judged("number", ("100", ""), ("104", ""), ("96", ""), ("50", ""), skill="a.value")
+    texts = judged("cer", ("abc", "abc"), ("abc", "abc"), skill="a.text")
+    assert chance(trends) == 0.5 and chance(values) == 0.75
+    assert chance([*trends, *values, *texts]) == 0.5
 
 
 def test_hardest_are_the_families_that_do_worse_than_the_skill():

@@ -32,7 +32,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    rates = "".join(f"   {rate} {row[rate]:.1%}" for rate in ("cer", "wer") if rate in row)
+    rates = "".join(f"   {rate} {row[rate]:.1%}" for rate in ("cer", "wer", "chance") if rate in row)
     return f"{name:<22}{row['score']:>8.1%}{row['n']:>6}   {row['low']:.1%} to {row['high']:.1%}{rates}"
 
 

@@ -18,7 +18,7 @@ from omnie.errors import OptionError
 from omnie.evaluation import cases
 from omnie.evaluation.decode import answers
 from omnie.evaluation.report import provenance
-from omnie.evaluation.summary import Judged, hardest, judge, scores, summary
+from omnie.evaluation.summary import Judged, chance, hardest, judge, scores, summary
 from omnie.messages import user
 from omnie.model.omni import Omni
 from omnie.processor import Encoder, tokens
@@ -41,7 +41,8 @@ class SkillsConfig:
         split: Families that the examples come from: "heldout", "validation", or "train", whose scores show what is not learned
             at all and what is not carried over.
         groups: Groups to ask; empty for all.
-        shuffle: Exchange the media among the examples of a skill, so that only the questions can help.
+        shuffle: Exchange the media among the examples of a skill, so that only the questions can help; `chance` beside each
+            score is then what the best single answer would score (`summary.chance`).
         guided: Ask only skills whose answers are JSON or calls of tools, and let the answers be nothing else (`engine.guide`).
 
     Raises:
@@ -85,11 +86,12 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     plan = planned(config)
     model, encoder = checkpoint.load(reference)
     judged, seconds = ask(model, encoder, plan, config, progress)
+    row = (lambda done: summary(done) | {"chance": chance(done)}) if config.shuffle else summary
     worst = {name: rows for name, done in judged.items() if config.split != "heldout" and (rows := hardest(done))}
     spent = {group: sum(seconds[name] for name in names) / sum(names.values()) for group, names in plan.items()}
     result = {
-        "skills": {group: summary([case for name in names for case in judged[name]]) for group, names in plan.items()},
-        "detail": {name: summary(done) | {"scores": scores(done)} for name, done in judged.items()},
+        "skills": {group: row([case for name in names for case in judged[name]]) for group, names in plan.items()},
+        "detail": {name: row(done) | {"scores": scores(done)} for name, done in judged.items()},
         "split": config.split,
         "shuffled": config.shuffle,
         "guided": config.guided,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnie.data.example import Example, Scoring
-from omnie.data.scoring import characters, edit_distance, interval, parse_object, score, spoken, wilson
+from omnie.data.scoring import SCORERS, characters, edit_distance, interval, parse_object, score, spoken, wilson
 
 UNITS: dict[Scoring, Callable[[str], list[str]]] = {"cer": characters, "wer": spoken}
 """Scorings that are reported as an error rate of the corpus, and what they count."""
@@ -57,6 +57,17 @@ def valid(cases: Sequence[Judged]) -> float:
 def scores(cases: Sequence[Judged]) -> str:
     """The scores of single cases, in a line: what `compare` reads."""
     return " ".join(f"{case.score:.3g}" for case in cases)
+
+
+def chance(cases: Sequence[Judged]) -> float:
+    """What the one answer that fits most cases would score if it were given to all of them, skill by skill: as much as can be
+    had without looking or listening, where the question does not name the answers. For texts that are read or written down 0."""
+    best = 0.0
+    for skill in {case.skill for case in cases}:
+        mine = [case for case in cases if case.skill == skill and case.scoring not in UNITS]
+        given = {case.answer for case in mine}
+        best += max((sum(SCORERS[case.scoring](case.answer, said) for case in mine) for said in given), default=0.0)
+    return round(best / len(cases), 4)
 
 
 def by_rate(cases: Sequence[Judged], scoring: Scoring) -> dict[str, Any]:
