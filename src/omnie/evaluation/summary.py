@@ -61,7 +61,8 @@ def scores(cases: Sequence[Judged]) -> str:
 
 def chance(cases: Sequence[Judged]) -> float:
     """What the one answer that fits most cases would score if it were given to all of them, skill by skill: as much as can be
-    had without looking or listening, where the question does not name the answers. For texts that are read or written down 0."""
+    had without looking or listening, where the question does not name the answers. Of texts that are read or written down 0.
+    """
     best = 0.0
     for skill in {case.skill for case in cases}:
         mine = [case for case in cases if case.skill == skill and case.scoring not in UNITS]
