@@ -6,10 +6,10 @@ import torch
 
 from omnie.model.reading.spelling import Speller
 from omnie.model.reading.spelling import table as spelling
-from omnie.model.reading.things import LONGEST, Things, groups, table
+from omnie.model.reading.things import LONGEST, Things, groups, table, texts
 from omnie.model.reading.words import Reading, places
 
-WORDS = [b"", b"a", b"b", b"c", b"d", b"ab", b"cd", b" ", b" c"]
+WORDS = [b"", b"a", b"b", b"c", b"d", b"ab", b"cd", b" ", b" c", *(bytes([letter]) for letter in b"efghilrt:")]
 
 
 def picture(text: str, middles: dict[str, tuple[float, float, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +69,39 @@ def test_names_stand_in_the_tokens_of_their_thing():
     tokens = torch.tensor([[-1.0, 1], [1, 3], [1, 2], [1, -2], [-1, 0], [-1, 0]])
     found, shown = made().read(tokens, [(1, 2, 3)], 4, Speller.of(spelling(WORDS, 1)))
     assert shown.tolist() == [1, 2, 3]
-    assert found.tolist() == [[5, 4, 1], [8, 8, 0], [4, 12, 1]]  # "ab" in token 1, " c" in token 2, "d" in token 3
+    first, last = (b"".join(WORDS[word] for word, step, _ in found if (step >= 12) == side) for side in (False, True))
+    assert (first, last) == (b"right: ab c", b"left: d")  # in tokens 1 and 2, and in token 3, which is in the next row
+    assert found[:, 1].tolist() == sorted(found[:, 1]) and found[found[:, 2] == 1, 1].tolist() == [4, 12]
+
+
+def test_what_is_read_of_things_is_what_answers_say():
+    """Of two or three different ones their sides, of others their numbers; of one its name."""
+    assert texts(["Hund dog"], [0.5]) == [["Hund dog"]]
+    assert texts(["Hund dog", "Ei egg"], [3.0, 1.0]) == [["right: Hund dog"], ["left: Ei egg"]]
+    assert [line for (line,) in texts(["A a", "B b", "C c"], [1.0, 2.0, 3.0])] == ["left: A a", "middle: B b", "right: C c"]
+    counted = texts(["Hund dog", "Ei egg", "Hund dog"], [1.0, 2.0, 3.0])
+    assert counted == [["n = 3", "Hund = 2", "dog = 2"], ["Ei = 1", "egg = 1"], []]
+    assert texts(["A hot dog"] * 2, [1.0, 2.0]) == [["n = 2", "A = 2", "hot dog = 2"], []]
+
+
+def test_things_that_look_alike_have_the_name_that_fits_all_of_them():
+    """Two of three are surely "ab c", and the third is like them; one that looks different keeps its own name."""
+    things = made()
+    with torch.no_grad():
+        things.name_head.weight.copy_(torch.tensor([[-1.0, 1.0], [1.0, -1.0]]))
+    tokens = torch.tensor([[0.9, 1.5], [-1, 0], [1.0, 1.6], [-1, 0], [1, 0.9], [-1, 0], [1, -1.0]])
+    found, _ = things.read(tokens, [(1, 7, 1)], 4, Speller.of(spelling([*WORDS, b"=", b"n", b"3", b"1"], 1)))
+    assert found[found[:, 2] == 1, 1].tolist() == [0, 3, 3, 24]  # "n = 4", "ab = 3", "c = 3" and "d = 1"
+    alone, _ = things.read(tokens[4:5], [(1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))
+    assert b"".join(WORDS[word] for word, *_ in alone) == b"d"
+
+
+def test_things_of_several_pictures_are_told_apart():
+    things = made()
+    tokens = torch.tensor([[1.0, 1], [1, 1], [-1, 0], [1, 1]])
+    found, _ = things.read(tokens, [(1, 1, 3), (1, 1, 1)], 4, Speller.of(spelling(WORDS, 1)))
+    assert b"".join(WORDS[word] for word, *_ in found) == b"ab cab c"
+    assert found[found[:, 2] == 1, 1].tolist() == [0, 12]
 
 
 def test_a_name_stands_in_one_row_of_a_high_thing():

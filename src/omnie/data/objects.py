@@ -77,11 +77,14 @@ def count(rng: np.random.Generator, split: Split) -> Example:
 
 
 def _counted(rng: np.random.Generator, split: Split, language: Language, thing: Thing | None, number: int) -> Turn:
-    """The question for the number of a thing; None asks for all things."""
+    """The question for the number of a thing; None asks for all things. Training says the number as it is read
+    (`model/reading/things.py`)."""
     if thing is None:
-        return turn(rng, "objects-count-all", split, language, str(number))
-    plural = thing.plural if language == "en" else thing.german_plural
-    return turn(rng, "objects-count", split, language, str(number), plural=plural)
+        asked, said = turn(rng, "objects-count-all", split, language, str(number)), "n"
+    else:
+        plural = thing.plural if language == "en" else thing.german_plural
+        asked, said = turn(rng, "objects-count", split, language, str(number), plural=plural), word(thing, language)
+    return replace(asked, scoring="cell", quote=f"{said} = {number}")
 
 
 def which(rng: np.random.Generator, split: Split) -> Example:
@@ -104,9 +107,10 @@ def which(rng: np.random.Generator, split: Split) -> Example:
 def _placed(rng: np.random.Generator, split: Split, language: Language, row: list[Thing], index: int) -> Turn:
     """The question what is at a place of the row, or where that thing is."""
     name = word(row[index], language)
+    side = words.SIDES[language][len(row)][index]
     if rng.random() < 0.6:
         return turn(rng, "objects-which", split, language, name, place=PLACES[language][len(row)][index])
-    return turn(rng, "objects-where", split, language, words.SIDES[language][len(row)][index], name=name)
+    return turn(rng, "objects-where", split, language, side, name=name)
 
 
 GENERATORS: dict[str, Generator] = {
@@ -151,8 +155,9 @@ def _example(
     """The first turn as an example; the others follow it in training."""
     first, *others = turns
     families = {"emoji": family.family, "template": first.template}
-    example = Example(skill, (Part("image", Image(pixels)), text(first.question)), first.answer, families=families)
-    return followed(replace(example, written=seen), split, others)
+    parts = (Part("image", Image(pixels)), text(first.question))
+    example = Example(skill, parts, first.answer, first.scoring, families=families, written=seen, quote=first.quote)
+    return followed(example, split, others)
 
 
 # --- where things are put

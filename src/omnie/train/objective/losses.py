@@ -78,7 +78,7 @@ def things_loss(things: Things, tokens_PD: Tensor, where: NamedTensors) -> tuple
     stand in them; `docs/lab.md`.)
     """
     x_PD, shown_P, boxes_P3 = things.logits(tokens_PD)
-    names_MC = things.named(x_PD, where.rows, where.of, len(where.things))
+    _, names_MC = things.named(x_PD, where.rows, where.of, len(where.things))
     wanted_P = torch.zeros_like(shown_P, dtype=torch.float32).index_fill(0, where.rows, 1.0)
     found = F.binary_cross_entropy_with_logits(shown_P.float(), wanted_P)
     off_N3 = boxes_P3.index_select(0, where.rows).float() - where.boxes
