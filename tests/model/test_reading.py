@@ -117,10 +117,14 @@ def test_a_crowded_picture_does_without_bars_and_then_without_breaks(monkeypatch
         assert [word for word in said if word not in "\n|"] == list(left + right) * rows
         return "".join(word for word in said if word in "\n|")
 
-    assert marks("cdefgh", "cdefg", 1) == "|"  # 11 words in 12 tokens
-    assert marks("cdefgh", "cdefghi", 1) == ""  # 13 words in 13
-    assert marks("cdefgh", "cdefgh", 2) == "\n"  # 24 words in 26: a break, but not two bars
-    assert marks("cdefg", "cdefg", 2) == "|\n|"  # 20 words in 24
+    def texts(words: int) -> tuple[str, str]:
+        letters = ("cdefghi" * 6)[:words]
+        return letters[: words // 2], letters[words // 2 :]
+
+    assert marks(*texts(38), 1) == "|"  # 38 words in 26 tokens
+    assert marks(*texts(39), 1) == ""  # half as many more than tokens
+    assert marks(*texts(38), 2) == "\n"  # 76 words in 52: a break, but not two bars
+    assert marks(*texts(36), 2) == "|\n|"  # 72 in 50
     assert parted("cdefghi_" * 2, [(1, 2, 4)], monkeypatch)[0] == list("cdefghi" * 2)  # 14 words in 8
 
 
@@ -219,6 +223,7 @@ def test_the_nth_word_of_a_span_goes_to_its_nth_token() -> None:
 def test_more_words_than_tokens_stand_together_with_their_neighbours() -> None:
     assert slots([0, 0, 0, 0, 1], [2]) == [0, 0, 0, 1, 1]
     assert slots([0, 0, 0, 0], [1]) == [0, 0, 0, 0]
+    assert slots([0, 1, 1, 2, 3, 3, 3], [6]) == [0, 0, 1, 2, 3, 4, 5]  # only as many as must share
 
 
 def test_long_sound_keeps_its_words_near_their_time(monkeypatch) -> None:

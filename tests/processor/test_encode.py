@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,11 +90,16 @@ def test_a_clip_interleaves_stamps_frames_and_sound(encoder):
 def test_a_page_is_its_number_its_picture_and_its_lines(encoder):
     rendered = encoder.render([user(Part("document", document()))])
     height, width = document().pages[0].image.pixels.shape[:2]
-    run = tokens.IMAGE * inputs.image_tokens(grid_of_picture(height, width, encoder.settings))
-    assert (
-        f"<|PAGE_START|>1<|IMAGE_START|>{run}<|IMAGE_END|>Guten Tag\nEnde<|PAGE_END|><|PAGE_START|>2<|IMAGE_START|>" in rendered
-    )
-    assert f"{run}<|IMAGE_END|><|PAGE_END|><|end_of_sentence|>" in rendered
+    grids = [grid_of_picture(height, width, encoder.settings, scanned) for scanned in (False, True)]
+    layered, scanned = (tokens.IMAGE * inputs.image_tokens(grid) for grid in grids)
+    first = f"<|PAGE_START|>1<|IMAGE_START|>{layered}<|IMAGE_END|>Guten Tag\nEnde<|PAGE_END|>"
+    assert f"{first}<|PAGE_START|>2<|IMAGE_START|>{scanned}<|IMAGE_END|><|PAGE_END|><|end_of_sentence|>" in rendered
+
+
+def test_a_page_without_a_text_layer_is_looked_at_larger(encoder):
+    settings = replace(encoder.settings, image_min_pixels=1, image_max_pixels=64 * 64, scan_max_pixels=96 * 96)
+    sizes = [grid_of_picture(400, 400, settings, scanned) for scanned in (False, True)]
+    assert [rows * settings.patch for _, rows, _ in sizes] == [64, 96]
 
 
 def test_a_table_is_records(encoder):

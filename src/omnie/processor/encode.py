@@ -49,9 +49,9 @@ class Layout:
             )
         return getattr(self, f"_{part.kind}")(part.value)
 
-    def _image(self, value: Image) -> list[Segment]:
+    def _image(self, value: Image, scanned: bool = False) -> list[Segment]:
         height, width = image.check(value.pixels).shape[:2]
-        grid = image.grid_of_picture(height, width, self.settings)
+        grid = image.grid_of_picture(height, width, self.settings, scanned)
         self.images.append((value, grid))
         return [mark(tokens.IMAGE_START), mark(tokens.IMAGE, inputs.image_tokens(grid)), mark(tokens.IMAGE_END)]
 
@@ -76,7 +76,7 @@ class Layout:
         result = []
         for page in value.pages:
             layer = documents.page_text(page.words)
-            body = [Segment(str(page.number)), *self._image(page.image), *([Segment(layer)] if layer else [])]
+            body = [Segment(str(page.number)), *self._image(page.image, not layer), *([Segment(layer)] if layer else [])]
             result += [mark(tokens.PAGE_START), *body, mark(tokens.PAGE_END)]
         return result
 

@@ -18,6 +18,7 @@ class ProcessorSettings:
     """Attributes:
     patch: Side of a patch (pixels); a picture's sides become multiples of `2 * patch`.
     image_max_pixels: Pixels of a picture, or of a document's page, after resizing.
+    scan_max_pixels: Of a page without a text layer, whose small print is all that says what stands there.
     image_min_pixels: A picture with fewer is enlarged to about as many: a token holds one word, a small line has many.
     image_zoom: By how much, at most, the sides of larger pictures are enlarged (`image.fit`): small print wants room.
     video_max_pixels: Pixels of one frame after resizing.
@@ -31,6 +32,7 @@ class ProcessorSettings:
 
     patch: int = 16
     image_max_pixels: int = 640 * 512
+    scan_max_pixels: int = 640 * 768
     image_min_pixels: int = 20 * 32 * 32
     image_zoom: float = 1.75
     video_max_pixels: int = 160 * 96
@@ -49,13 +51,13 @@ class ProcessorSettings:
                 raise OptionError(f"setting {field.name} is out of range", value=value, allowed="a number above 0")
             if field.type in (int, "int") and not isinstance(value, int):
                 raise OptionError(f"setting {field.name} is not whole", value=value, allowed="a whole number")
-        for name in ("image_max_pixels", "video_max_pixels"):
+        for name in ("image_max_pixels", "scan_max_pixels", "video_max_pixels"):
             if getattr(self, name) < self.unit**2:
                 raise OptionError(f"setting {name} is too small", value=getattr(self, name), allowed=f"{self.unit**2} or more")
         if self.image_zoom < 1:
             raise OptionError("setting image_zoom is too small", value=self.image_zoom, allowed="1 or more")
-        if self.image_min_pixels > self.image_max_pixels:
-            allowed = f"at most image_max_pixels, {self.image_max_pixels}"
+        if self.image_min_pixels > min(self.image_max_pixels, self.scan_max_pixels):
+            allowed = f"at most image_max_pixels, {self.image_max_pixels}, and scan_max_pixels, {self.scan_max_pixels}"
             raise OptionError("setting image_min_pixels is too large", value=self.image_min_pixels, allowed=allowed)
 
     @property

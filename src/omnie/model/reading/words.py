@@ -58,6 +58,8 @@ REACH = 128
 """Steps after which a word is forgotten if nothing else was read: 16 picture tokens or 2.5 s of sound."""
 BREAK, BETWEEN = b"\n", BAR.encode()
 """What is read between the texts of a picture: in another row, and in the same one."""
+CROWDED = 1.5
+"""Most words a token for which texts are still parted: rows that run together cost more than words that share a token."""
 GAP = 12
 """Steps without a letter after which, in a picture, another text begins: one and a half tokens."""
 WAVES = 4
@@ -300,8 +302,8 @@ class Reading(nn.Module):
     def _parted(
         self, words_W: np.ndarray, steps_W: np.ndarray, first_W: np.ndarray, sizes: Sequence[Size], speller: Speller
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Words and steps with a break or a bar at each text's beginning. A frame with more words than tokens for them does
-        without bars, then without breaks."""
+        """Words and steps with a break or a bar at each text's beginning. A frame with `CROWDED` times as many words as tokens
+        does without bars, then without breaks."""
         marks = [speller.words(mark) for mark in (BREAK, BETWEEN)]
         if not len(words_W) or any(len(mark) != 1 for mark in marks):  # a vocabulary that does not have them
             return words_W, steps_W
@@ -309,7 +311,7 @@ class Reading(nn.Module):
         frame_W = np.searchsorted(length_N.cumsum(), steps_W // self.steps, side="right")
         row_W = np.searchsorted(np.cumsum(self._lines(sizes)), steps_W // self.steps, side="right")
         between_W = first_W & (np.diff(frame_W, prepend=-1) == 0)
-        room_N = length_N - np.bincount(frame_W, minlength=len(length_N))
+        room_N = CROWDED * length_N - np.bincount(frame_W, minlength=len(length_N))
         chosen_W = np.zeros(len(words_W), bool)
         for mine_W in (between_W & (np.diff(row_W, prepend=-1) != 0), between_W & (np.diff(row_W, prepend=-1) == 0)):
             count_N = np.bincount(frame_W[mine_W], minlength=len(length_N))
@@ -351,8 +353,8 @@ def word_slots(tokens_W: np.ndarray, spans: Sequence[int]) -> np.ndarray:
     """To which token each word is added: the n-th word of a span goes to its n-th token.
 
     Several words stand in one token of a small picture, and none in most of a large one; attention finds a word, and the one
-    that follows it, only where a token carries no other. Of a span with more words than tokens each carries equally many
-    neighbours.
+    that follows it, only where a token carries no other. Of a span with more words than tokens as few as can be carry one more
+    than the others.
 
     Args:
         tokens_W: int64, ascending: the tokens in which words begin.
@@ -363,8 +365,8 @@ def word_slots(tokens_W: np.ndarray, spans: Sequence[int]) -> np.ndarray:
     span_W = np.searchsorted(end_N, tokens_W, side="right")
     words_N = np.bincount(span_W, minlength=len(spans))
     order_W = np.arange(len(tokens_W)) - (words_N.cumsum() - words_N)[span_W]
-    each_N = np.maximum(-(-words_N // np.maximum(length_N, 1)), 1)
-    return (end_N - length_N)[span_W] + np.minimum(order_W // each_N[span_W], length_N[span_W] - 1)
+    order_W = order_W * length_N[span_W] // np.maximum(words_N, length_N)[span_W]
+    return (end_N - length_N)[span_W] + order_W
 
 
 def places(sizes: Sequence[Size]) -> Tensor:
