@@ -4,7 +4,7 @@ A row's answer is what it would be alone: padding is masked, positions are each 
 at neighbours. Sampling and streaming live in `omnie.engine`, which this uses for its cache only.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def answers(
     result = [""] * len(rows)
     for batch in batches([len(row["input_ids"]) for row in rows]):
         guided = [guides[place] for place in batch] if guides else None
-        for place, ids in zip(batch, greedy(model, [rows[place] for place in batch], limit, guided)):
+        for place, ids in zip(batch, greedy(model, [rows[place] for place in batch], limit, guided, encoder.stop)):
             result[place] = (read or encoder.decode)(ids)
     return result
 
@@ -76,15 +76,19 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def greedy(model: Omni, rows: Sequence[Arrays], limit: int, guides: Sequence[Guide] | None = None) -> list[list[int]]:
+def greedy(
+    model: Omni, rows: Sequence[Arrays], limit: int, guides: Sequence[Guide] | None = None, stop: Collection[int] = (ID[END],)
+) -> list[list[int]]:
     """Each prompt's most likely tokens, one after the other, up to `limit`, without the end token.
 
     Args:
         model: In evaluation mode.
         rows: What `Encoder.encode` returned.
         guides: What each prompt's answer may be, if not anything.
+        stop: Tokens that end an answer.
     """
     device = model.lm_head.weight.device
+    stops = torch.tensor(sorted(stop), device=device)
     inputs = {name: torch.from_numpy(array).to(device) for name, array in collate(rows).items() if name != "labels"}
     mask_BS, position_B = inputs["attention_mask"], inputs["position_ids"].amax((1, 2))
     speaking_B = torch.arange(len(rows), device=device)
@@ -95,7 +99,7 @@ def greedy(model: Omni, rows: Sequence[Arrays], limit: int, guides: Sequence[Gui
             rows_of = zip(logits_BV, speaking_B.tolist(), strict=True)
             logits_BV = torch.stack([only(logits_V, guides[row].allowed()) for logits_V, row in rows_of])
         token_B = logits_BV.argmax(-1)
-        going = (token_B != ID[END]).nonzero().squeeze(-1)
+        going = torch.isin(token_B, stops, invert=True).nonzero().squeeze(-1)
         if len(going) < len(token_B):
             token_B, mask_BS, position_B, speaking_B = (x[going] for x in (token_B, mask_BS, position_B, speaking_B))
             cache.keep(going)

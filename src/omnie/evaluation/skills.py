@@ -22,7 +22,6 @@ from omnie.evaluation.summary import Judged, chance, hardest, judge, scores, sum
 from omnie.messages import user
 from omnie.model.omni import Omni
 from omnie.processor import Encoder, tokens
-from omnie.processor.tools import offered
 
 MARGIN = 24
 """Tokens that an answer may be longer than the longest that training would say in its chunk: a model that quotes more than it
@@ -78,13 +77,16 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
 
     Raises:
         CheckpointError: the model cannot be loaded.
-        InputError: a group's fonts, pictures or voices are missing.
-        OptionError: with `shuffle`, when none of the groups has media; with `guided`, when none has answers of a form.
+        InputError: a group's fonts, pictures or voices are missing; the model does not take a group's media.
+        OptionError: with `shuffle`, when none of the groups has media; with `guided`, when none has answers of a form; the
+            model's chat template offers no tools.
     """
     started = time.perf_counter()
     origin = provenance(reference)
     plan = planned(config)
     model, encoder = checkpoint.load(reference)
+    for example in cases.probe("tools", config.split) if "tools" in plan else ():
+        encoder.offer(example.tools)
     judged, seconds = ask(model, encoder, plan, config, progress)
     row = (lambda done: summary(done) | {"chance": chance(done)}) if config.shuffle else summary
     worst = {name: rows for name, done in judged.items() if config.split != "heldout" and (rows := hardest(done))}
@@ -122,7 +124,7 @@ def ask(
     model: Omni, encoder: Encoder, plan: dict[str, dict[str, int]], config: SkillsConfig, progress: Progress
 ) -> tuple[dict[str, list[Judged]], dict[str, float]]:
     """Judged answers and seconds by skill."""
-    guides = Guides(encoder.tokenizer.backend, tokens.ID[tokens.END]) if config.guided else None
+    guides = Guides(encoder.tokenizer.backend, min(encoder.stop)) if config.guided else None
     judged: dict[str, list[Judged]] = {}
     seconds: dict[str, float] = {}
     done, total = 0, sum(n for names in plan.values() for n in names.values())
@@ -140,7 +142,7 @@ def answered(model: Omni, encoder: Encoder, examples: Iterable[Example], guides:
     """The model's answers to examples of one skill, judged."""
     examples = list(examples)
     limit = max(len(encoder.tokenizer.encode(example.quote or example.answer)) for example in examples) + MARGIN
-    conversations = [[*offered(example.tools), user(*example.parts)] for example in examples]
+    conversations = [[*encoder.offer(example.tools), user(*example.parts)] for example in examples]
     read = partial(only_call, encoder) if examples[0].scoring == "call" else None
     guided = [guide(guides, example) for example in examples] if guides else None
     found = answers(model, encoder, conversations, limit, read, guided)

@@ -220,11 +220,14 @@ PADDING = {"input_ids": tokens.ID[tokens.PAD], "mm_token_type_ids": inputs.TEXT,
 
 
 def collate(rows: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Encoded conversations as one batch: token axes padded on the left, features one row's after the other's."""
+    """Encoded conversations as one batch: token axes padded on the left, features one row's after the other's. Arrays with a
+    token axis that the rows lack are left out.
+    """
     if not rows:
         raise InputError("batch is empty", allowed="at least one conversation")
     length = max(len(row["input_ids"]) for row in rows)
-    result = {name: np.stack([_padded(row[name], length, fill) for row in rows]) for name, fill in PADDING.items()}
+    padded = {name: fill for name, fill in PADDING.items() if name in rows[0]}
+    result = {name: np.stack([_padded(row[name], length, fill) for row in rows]) for name, fill in padded.items()}
     result["attention_mask"] = np.stack([_padded(np.ones_like(row["input_ids"]), length, 0) for row in rows])
     for name in dict.fromkeys(name for row in rows for name in row if name not in PADDING):
         result[name] = np.concatenate([row[name] for row in rows if name in row])
