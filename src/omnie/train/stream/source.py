@@ -22,6 +22,7 @@ from omnie.media.types import Document, Image, Video
 from omnie.messages import Message, Part, Tool, assistant, user
 from omnie.processor import Encoder
 from omnie.processor.chat import read_call
+from omnie.processor.image import resize
 from omnie.processor.tools import offered
 from omnie.train.stream.packing import IGNORE, Drawn, Marked, Sample, Spelled, shrink
 
@@ -35,6 +36,9 @@ WINDOW = 4096
 """Examples among which those that come again are drawn, and how many a worker remembers."""
 EDGE = 0.06
 """Share of a token by which a text may reach into it unnoticed."""
+AFAR, DISTANT = 0.75, (7_000, 20_000)
+"""Share of pages with a text layer whose picture is shown small, and its pixels, from and to: what is asked about stands in the
+layer, and most tokens of such an example would be the picture's."""
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 """The box of a text that is all there is in a picture."""
 BUILT_IN = Path(__file__).parents[2] / "nano"
@@ -99,6 +103,8 @@ class Stream:
         example = self.example(skill.removeprefix(SPELLING), number)
         if skill.startswith(SPELLING):
             example = replace(example, parts=(_unquestioned(example.parts[0]),), answer="", more=())
+        else:
+            example = _from_afar(example, np.random.default_rng([self.seed, number, LANES + 3]))
         made = self.encode(example)
         sample = Sample(skill, shrink(made.tensors), made.spelled, made.drawn, made.marked, key)
         if skill.startswith(SPELLING):
@@ -117,6 +123,20 @@ def _unquestioned(part: Part) -> Part:
     if isinstance(part.value, Document):
         return Part("document", Document(tuple(replace(page, words=()) for page in part.value.pages)))
     return part
+
+
+def _from_afar(example: Example, rng: np.random.Generator) -> Example:
+    """A page with a text layer, mostly seen so small that its print cannot be read; other examples as they are."""
+    document = example.parts[0].value
+    if not isinstance(document, Document) or not document.pages[0].words or rng.random() > AFAR:
+        return example
+    pages = []
+    for page in document.pages:
+        height, width = page.image.pixels.shape[:2]
+        scale = min(1.0, math.sqrt(rng.uniform(*DISTANT) / (height * width)))
+        small = resize(page.image.pixels, max(round(height * scale), 1), max(round(width * scale), 1))
+        pages.append(replace(page, image=Image(small)))
+    return replace(example, parts=(Part("document", Document(tuple(pages))), *example.parts[1:]), written=())
 
 
 def factor(mix: Mix, skill: str, progress: float) -> float:
