@@ -41,13 +41,14 @@ MODULES = (
 SHARES = {
     "lines": 16, "tables": 3, "charts": 20, "objects": 8, "speech": 17, "sounds": 4, "scenes": 7, "pages": 5, "text_qa": 10,
     "text_find": 4, "needle": 4, "text_extract": 2, "text_sentiment": 1, "text_logic": 2, "smalltalk": 1, "tools": 8, "sums": 4,
+    "scans": 3,
 }  # fmt: skip
 """Group -> share of the training examples, in any unit."""
 
 WEIGHTS = {
     "charts.value": 4, "charts.title": 3, "charts.trend": 2, "charts.extreme": 2, "lines.read": 6, "objects.name": 4,
     "speech.transcribe": 5, "speech.answer": 2, "pages.qa": 7, "pages.form": 4, "text.qa": 7, "text.find": 3, "text.form": 3,
-    "text.math": 2, "text.spoken": 2, "tools.call": 5, "lines.sum": 2,
+    "text.math": 2, "text.spoken": 2, "tools.call": 5, "lines.sum": 2, "scans.qa": 2,
 }  # fmt: skip
 """Skill -> weight within its group; 1 where it is not listed."""
 

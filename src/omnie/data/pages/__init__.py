@@ -2,11 +2,13 @@
 
 `pages.qa` and `pages.unknown` are letters, invoices and the like: what they say is in `pages.txt` (and, in training, put
 together by `compose.py`), what is asked in `questions.txt`. `pages.form` is a form with any labels, asked for by their names
-(`data/text_form.py`). Texts, questions and layouts belong to one split each.
+(`data/text_form.py`); `scans.*` are the same without a text layer. Texts, questions and layouts belong to one split each.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -156,4 +158,15 @@ def sheet(rng: np.random.Generator, fields: list[text_form.Field], language: str
     return "\n".join(lines)
 
 
-GENERATORS: dict[str, Generator] = {"pages.qa": qa, "pages.unknown": unknown, "pages.form": form}
+def scanned(make: Generator, rng: np.random.Generator, split: Split) -> Example:
+    """The same of a page without its text layer, as a scanner gives it: what stands there has to be read in the picture."""
+    made = make(rng, split)
+    (drawn,) = made.parts[0].value.pages
+    parts = (Part("document", Document((replace(drawn, words=()),))), *made.parts[1:])
+    return replace(made, skill=made.skill.replace("pages.", "scans."), parts=parts, written=printed(drawn))
+
+
+GENERATORS: dict[str, Generator] = {
+    "pages.qa": qa, "pages.unknown": unknown, "pages.form": form,
+    "scans.qa": partial(scanned, qa), "scans.form": partial(scanned, form),
+}  # fmt: skip
