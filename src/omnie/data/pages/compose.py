@@ -14,6 +14,14 @@ from omnie.data.writing.vocabulary import pick
 TITLE = "title"
 ONCE = (("invoice", "order", "customer"), ("date", "due"), ("recipient", "contact"))
 """Fields of one kind: of most pages, not of all, only one of them."""
+BARE = ("recipient", "sender", "place", "date", "day", "time", "topic", "phone")
+"""Fields whose values say by themselves what they are."""
+JOINED = (
+    *(("place", "date"), ("day", "date"), ("day", "date", "time"), ("date", "time"), ("day", "time"), ("time", "place")),
+    *(("topic", "date"), ("topic", "day", "time"), ("sender", "place"), ("recipient", "place"), ("sender", "phone")),
+)
+"""Such as may stand in one line."""
+BETWEEN = (", ", ", ", ", ", " - ", " · ", " / ")
 TABLES = {
     "en": (("Item", "Article", "What", "Description"), ("Qty", "Number", "Pieces"), ("Price", "Cost", "Amount")),
     "de": (("Artikel", "Position", "Was", "Bezeichnung"), ("Menge", "Anzahl", "Stück"), ("Preis", "Kosten", "Betrag")),
@@ -42,8 +50,15 @@ def composed(rng: np.random.Generator, language: str) -> str:
         if rng.random() < 0.6:
             names = [name for name in names if name not in alike or name == next(n for n in names if n in alike)]
     usual, blocks, prose = pick(rng, ("label", "label", "sentence", "line")), [], []
+    line, together = "", [fields for fields in JOINED if set(fields) <= set(names)]
+    if together and rng.random() < 0.4:
+        fields = pick(rng, together)
+        line = pick(rng, ("", "", "> ")) + pick(rng, BETWEEN).join(_field(language, name) for name in fields)
+        names = [name for name in names if name not in fields]
     for name in names:
         how = usual if rng.random() < 0.7 else pick(rng, ("label", "sentence", "line", "right"))
+        if name in BARE and rng.random() < 0.25:
+            how = "bare"
         if how == "sentence":
             prose.append(_said(rng, language, name))
             if rng.random() < 0.6:
@@ -57,6 +72,8 @@ def composed(rng: np.random.Generator, language: str) -> str:
             blocks.append(pick(rng, ("", "---")))
     if prose:
         blocks.append(" ".join(prose))
+    if line:
+        blocks.insert(int(rng.integers(len(blocks) + 1)), line)
     if rng.random() < 0.35:
         blocks.insert(int(rng.integers(len(blocks) + 1)), _table(rng, language))
     if rng.random() < 0.8:
@@ -75,9 +92,11 @@ def _said(rng: np.random.Generator, language: str, name: str) -> str:
 
 
 def _shown(rng: np.random.Generator, language: str, name: str, how: str) -> str:
-    """The field behind its label: in two columns, in one line, or at the right."""
+    """The field behind its label: in two columns, in one line, or at the right; or by itself."""
     label, field = pick(rng, parts(language)[name][1]), _field(language, name)
     label = label.upper() if rng.random() < 0.08 else label
+    if how == "bare":
+        return pick(rng, ("", "", "> ")) + field
     if how == "label":
         return f"= {label} | {field}"
     return f"{'> ' if how == 'right' else ''}{label}{pick(rng, (':', ':', ''))} {field}"
