@@ -15,7 +15,7 @@ from torch import Tensor
 
 from laws import assert_close
 from omnie import checkpoint
-from omnie.checkpoint.int8 import as_bytes
+from omnie.checkpoint.int8 import SCALE, as_bytes, dequantised, quantised
 from omnie.errors import CheckpointError, OmnieError, OptionError
 from omnie.model.config import architecture, parameter_counts
 from omnie.model.experts import Router
@@ -133,6 +133,35 @@ def test_a_table_with_what_is_no_byte_stays_floating_point():
     assert as_bytes(whole).dtype == torch.uint8 and torch.equal(as_bytes(whole).float(), whole)
     for other in (whole + 0.5, whole - 1, whole + 1, whole.flatten()):
         assert as_bytes(other) is other
+
+
+@pytest.mark.parametrize("experts", [0, 3])
+def test_int8_that_is_fitted_to_its_inputs_errs_less_where_they_are_alike(experts):
+    """Inputs that mostly share a few directions; what is stored has the form that plain rounding gives."""
+    torch.manual_seed(3)
+    lead = (experts,) if experts else ()
+    weight = torch.randn(*lead, 48, 96)
+    x = torch.randn(*lead, 400, 6) @ torch.randn(*lead, 6, 96) + 0.05 * torch.randn(*lead, 400, 96)
+    plain, fitted = (quantised("a.weight", weight, gram) for gram in (None, x.mT @ x))
+    assert {name: (part.shape, part.dtype) for name, part in plain.items()} == {
+        name: (part.shape, part.dtype) for name, part in fitted.items()
+    }
+
+    def error(parts: dict[str, Tensor]) -> float:
+        again = dequantised(parts["a.weight"], parts["a.weight" + SCALE], torch.float32)
+        return float(((again - weight) @ x.mT).norm() / (weight @ x.mT).norm())
+
+    assert error(fitted) < 0.5 * error(plain) < 0.01
+
+
+def test_a_saved_model_may_be_fitted(model, encoder, saved, tmp_path):
+    """Only matrices that have seen inputs differ from plain rounding, and by little."""
+    gram = torch.eye(model.state_dict()[DOWN].shape[-1])
+    gram += 0.9 * (1 - gram)
+    checkpoint.save(model, encoder, tmp_path, "int8", {DOWN: gram})
+    plain, fitted = load_file(saved["int8"] / WEIGHTS), load_file(tmp_path / WEIGHTS)
+    assert {name for name in plain if not torch.equal(plain[name], fitted[name])} == {DOWN, DOWN + SCALE}
+    assert_close("logits", logits(checkpoint.load(tmp_path)[0]), logits(model), 0.02)
 
 
 def test_int8_answers_are_near_and_its_file_is_small(model, saved):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SCALE = ".scale"
 GROUP = 32
 """Inputs that share a scale."""
+LARGEST = 127
 KEPT = ".language_model."
 ATTENTION = ".self_attn."
 """What the names of matrices hold that stay float16."""
@@ -22,19 +23,52 @@ SMALL = 4096
 """Tensors of fewer elements stay in floating point: they are norms and biases, and cost nothing."""
 
 
-def quantised(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """A matrix as int8 and its scales [..., groups] (float16), or as float16; small, float32-only and odd ones unchanged."""
+def quantised(name: str, tensor: Tensor, gram: Tensor | None = None) -> dict[str, Tensor]:
+    """A matrix as int8 and its scales [..., groups] (float16), or as float16; small, float32-only and odd ones unchanged.
+
+    Args:
+        gram: The sum of x x^T over inputs x, [(E,) in, in]: errors are then made up for by the weights that are rounded after
+            them (GPTQ; `ops/int4_linear/hessian.py`).
+    """
     import torch
 
     if tensor.dim() < 2 or tensor.numel() < SMALL or tensor.shape[-1] % GROUP or name.endswith("gate.weight"):
         return {name: tensor.contiguous()}
     if KEPT in name and ATTENTION in name:
         return {name: tensor.to(torch.float16).contiguous()}
+    if gram is not None:
+        codes, scale = _fitted(tensor.float(), gram)
+        return {name: codes, name + SCALE: scale}
     groups = tensor.float().unflatten(-1, (-1, GROUP))
-    # The scale is rounded to float16 first, so that the codes are the best for the scale that is stored.
-    scale = (groups.abs().amax(-1) / 127).clamp_min(2**-24).to(torch.float16)
-    codes = (groups / scale.float().unsqueeze(-1)).round().clamp(-127, 127).to(torch.int8)
+    scale = _scale(groups)
+    codes = (groups / scale.float().unsqueeze(-1)).round().clamp(-LARGEST, LARGEST).to(torch.int8)
     return {name: codes.flatten(-2).contiguous(), name + SCALE: scale}
+
+
+def _scale(groups: Tensor) -> Tensor:
+    """Of groups [..., GROUP]; rounded to float16 before it is used, so that the codes are the best for what is stored."""
+    import torch
+
+    return (groups.abs().amax(-1) / LARGEST).clamp_min(2**-24).to(torch.float16)
+
+
+def _fitted(weight: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes and scales of a matrix, [out, in], or of experts', [E, out, in], rounded for their inputs."""
+    import torch
+
+    from omnie.ops.int4_linear.hessian import factor, levels, shared
+
+    fused = weight.dim() == 3
+    w_EOI, h_EII = (weight.clone(), shared(gram)) if fused else (weight[None].clone(), gram[None])
+    u_EII, codes, scales = factor(h_EII), torch.empty_like(w_EOI, dtype=torch.int8), []
+    for begin in range(0, w_EOI.shape[-1], GROUP):
+        here, behind = slice(begin, begin + GROUP), slice(begin + GROUP, None)
+        scales.append(_scale(w_EOI[..., here]))
+        found, errors = levels(w_EOI[..., here], scales[-1].float(), u_EII[:, here, here], -LARGEST, LARGEST)
+        codes[..., here] = found.to(torch.int8)
+        w_EOI[..., behind] -= errors @ u_EII[:, here, behind]
+    scale = torch.stack(scales, dim=-1)
+    return (codes, scale) if fused else (codes[0], scale[0])
 
 
 def as_bytes(tensor: Tensor) -> Tensor:

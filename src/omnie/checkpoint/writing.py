@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,12 +31,19 @@ SHARD = 4 << 30
 Quantise = Literal["int8"]
 
 
-def save(model: Omni, encoder: Encoder | ErnieEncoder, folder: str | Path, quantise: Quantise | None = None) -> None:
+def save(
+    model: Omni,
+    encoder: Encoder | ErnieEncoder,
+    folder: str | Path,
+    quantise: Quantise | None = None,
+    grams: Mapping[str, Tensor] | None = None,
+) -> None:
     """Writes a model folder; it appears whole or not at all, and replaces an older one's files one by one.
 
     Args:
         quantise: "int8" stores matrices as int8 (relative error of a weight about 0.4 % of its group's largest), and buffers
             that are tables of bytes as such; None stores them as they are.
+        grams: Matrix -> the sum of x x^T over its inputs x (`quantise.calibrate`), to which int8 is then fitted.
     """
     from safetensors.torch import save_file
 
@@ -51,7 +58,7 @@ def save(model: Omni, encoder: Encoder | ErnieEncoder, folder: str | Path, quant
     for name, tensor in model.state_dict().items():
         if name not in tied(model):
             if quantise == "int8" and name not in exact:
-                weights |= quantised(name, tensor)
+                weights |= quantised(name, tensor, (grams or {}).get(name))
             else:
                 weights[name] = (as_bytes(tensor) if quantise else tensor).contiguous()
     with appearing(Path(folder)) as part:
