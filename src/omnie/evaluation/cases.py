@@ -33,7 +33,7 @@ def allot(group: str, cases: int) -> dict[str, int]:
     shares = np.array([skills.weights()[name] for name in names])
     exact = cases * shares / shares.sum()
     counts = np.floor(exact + 1e-9).astype(int)
-    for place in np.argsort(counts - exact, kind="stable")[: cases - counts.sum()]:
+    for place in np.argsort(np.round(counts - exact, 9), kind="stable")[: cases - counts.sum()]:  # equal remainders are equal
         counts[place] += 1
     return {name: int(count) for name, count in zip(names, counts) if count}
 
