@@ -142,7 +142,7 @@ def test_times_count_within_half_a_second(answer, prediction, expected):
     assert judge("seconds", answer, prediction) == expected
 
 
-@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains", "quoted", "cell"])
+@pytest.mark.parametrize("scoring", ["exact", "number", "seconds", "cer", "wer", "contains", "quoted", "cell", "named"])
 def test_the_answer_itself_scores_one_and_nothing_scores_zero(scoring):
     assert judge(scoring, "12 apples", "12 apples") == 1
     assert judge(scoring, "12 apples", "") == 0
@@ -196,3 +196,16 @@ def test_a_quotation_ends_with_the_answer(prediction, right):
 )  # fmt: skip
 def test_a_row_is_read_aloud_up_to_the_cell(answer, prediction, right):
     assert judge("cell", answer, prediction) == right
+
+
+@pytest.mark.parametrize(
+    ("prediction", "right"),
+    [("March", 1), ("max: March", 1), ("Tea min: march.", 1), ("max: May", 0), ("March: max", 0), ("max March", 0), ("", 0)],
+)
+def test_a_name_may_stand_behind_what_says_which_one_it_is(prediction, right):
+    assert judge("named", "March", prediction) == right
+
+
+def test_a_name_of_digits_is_no_number():
+    """Years lie within 5 % of each other."""
+    assert judge("named", "1990", "max: 1990") == 1 and judge("named", "1990", "max: 1991") == 0

@@ -152,6 +152,36 @@ def test_a_text_at_the_edge_of_a_row_may_be_read_in_the_next():
     assert said([*ticks, bar(0, 3.05, 2.0)], NUMBERS) == ["75"]
 
 
+def text(row: int, right: float, letters: bytes) -> Text:
+    return word(row, right, letters)._replace(first=True)
+
+
+PIE = [text(1, 1.0, b"Tea"), text(2, 3.0, b"60 %"), text(2, 6.0, b"40%"), text(3, 8.0, b"Milk")]
+
+
+def test_shares_of_a_pie_stand_behind_the_names_nearest_to_them():
+    """A title is too far away; what does not make about a hundred is no pie."""
+    assert said([], PIE) == ["[0]: 60", "[3]: 40", "n = 2", "min: Milk", "max: Tea"]
+    titled = [text(0, 20.0, b"Drinks"), *PIE]
+    assert said([], titled) == ["[1]: 60", "[4]: 40", "n = 2", "min: Milk", "max: Tea"]
+    assert said([], [*PIE[:2], text(2, 6.0, b"4%"), PIE[3]]) == [] and said([], [PIE[0]]) == said([], []) == []
+
+
+def test_names_in_a_legend_get_no_shares():
+    """Unless these stand there too."""
+    column = [text(row, 9.0, name) for row, name in ((1, b"Tea"), (2, b"Milk"), (3, b"Water"))]
+    shares = [text(1, 3.0, b"50%"), text(2, 5.0, b"30%"), text(4, 4.0, b"20%")]
+    assert said([], [*column, *shares]) == ["n = 3"]
+    listed = [text(row, 9.0, name) for row, name in ((1, b"Tea 50 %"), (2, b"Milk 30 %"), (3, b"Water 20 %"))]
+    assert said([], listed) == ["n = 3", "min: Water", "max: Tea"]
+
+
+def test_a_column_of_a_table_is_no_pie():
+    """Shares below each other have to make a hundred more exactly."""
+    names = [text(row, 1.0, name) for row, name in ((1, b"Tea"), (2, b"Milk"))]
+    assert said([], [*names, text(1, 5.0, b"50 %"), text(2, 5.0, b"30 %")]) == []
+
+
 def made(kinds: list[int]) -> Marks:
     """Of which each channel says that the first cell of a token has a mark of that kind, in the middle of the token."""
     marks = Marks(len(kinds), 2)

@@ -107,10 +107,9 @@ def which(rng: np.random.Generator, split: Split) -> Example:
 def _placed(rng: np.random.Generator, split: Split, language: Language, row: list[Thing], index: int) -> Turn:
     """The question what is at a place of the row, or where that thing is."""
     name = word(row[index], language)
-    side = words.SIDES[language][len(row)][index]
     if rng.random() < 0.6:
         return turn(rng, "objects-which", split, language, name, place=PLACES[language][len(row)][index])
-    return turn(rng, "objects-where", split, language, side, name=name)
+    return turn(rng, "objects-where", split, language, words.SIDES[language][len(row)][index], name=name)
 
 
 GENERATORS: dict[str, Generator] = {

@@ -79,9 +79,9 @@ def _blocks(w_EOI: Tensor, group: int) -> Tensor:
     return (padded.amax(-1) * HEADROOM / 127).clamp_min(2.0**-120)
 
 
-def _best(w_EOG: Tensor, unit_EO: Tensor, factor: Tensor) -> Tensor:
+def _best(w_EOG: Tensor, unit_EO: Tensor, u_EGG: Tensor) -> Tensor:
     """Each group's scale, a whole number in float32."""
-    weight = factor.diagonal(dim1=-2, dim2=-1).reciprocal()[:, None]
+    weight = u_EGG.diagonal(dim1=-2, dim2=-1).reciprocal()[:, None]
     wanted = w_EOG.gather(-1, w_EOG.abs().argmax(-1, keepdim=True)).squeeze(-1) / -8
     scale = _scale(wanted, unit_EO, 1.0)
     best = _error(w_EOG, scale * unit_EO, weight)
