@@ -21,6 +21,7 @@ second (`docs/lab.md`); the first step is done after some 15 s.
 
 import argparse
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -52,7 +53,7 @@ BATCHES = {
 STAGES = {
     "encoders": {
         "out": "runs/gpu_encoders", "init": "src/omnie/nano", "mix": "benchmarks/mix/encoders.toml", "encoders": 1.0,
-        "rows": 64, "lr-encoders": 0.4, "warmup": 100, "decay": 0.8, **BATCHES,
+        "rows": 32, "row": 1024, "lr-encoders": 0.4, "warmup": 100, "decay": 0.8, **BATCHES,
     },
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
@@ -84,8 +85,16 @@ def main() -> int:
 def pack() -> int:
     """Writes `.gpu/` and says what it weighs: 64 MiB may travel, the repository's own files included."""
     CARRIED.mkdir(exist_ok=True)
-    with tarfile.open(CARRIED / "assets.tar.xz", "w:xz") as archive:
-        archive.add(ROOT / ".assets", ".assets")
+    sys.path.insert(0, str(ROOT / "src"))
+    from omnie.data.assets import assets
+
+    with tarfile.open(CARRIED / "assets.tar.xz", "w:xz", preset=9) as archive:
+        for asset in (asset for sort in ("font", "emoji") for asset in assets(sort) if asset.split == "train"):
+            for path in sorted(asset.folder(ROOT / ".assets").iterdir()):
+                member = tarfile.TarInfo(str(asset.folder(Path(".assets")) / path.name))
+                content = smaller(path)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
     platforms = [f"--platform=manylinux{name}_x86_64" for name in ("_2_28", "_2_27", "_2_17", "2014", "1")]
     target = ["--python-version=3.12", "--implementation=cp", "--only-binary=:all:", "--no-deps", *platforms]
     with tempfile.TemporaryDirectory() as folder:
@@ -101,6 +110,18 @@ def pack() -> int:
     total = sum(path.stat().st_size for path in CARRIED.rglob("*") if path.is_file())
     print(f"{CARRIED}: {total / 2**20:.1f} MiB")
     return 0
+
+
+def smaller(path: Path) -> bytes:
+    """A file's content; a picture's as lossless WebP, which Pillow tells by itself whatever the file's name."""
+    if path.suffix != ".png":
+        return path.read_bytes()
+    from PIL import Image
+
+    packed = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.save(packed, "WEBP", lossless=True, exact=True, quality=100, method=4)
+    return min(path.read_bytes(), packed.getvalue(), key=len)
 
 
 def train(stage: str, stop_after: float, cases: int, options: list[str]) -> int:

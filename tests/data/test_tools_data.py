@@ -8,7 +8,7 @@ import pytest
 from omnie.data import skills, tools
 from omnie.data.example import SPLITS
 from omnie.data.scoring import score
-from omnie.data.tools import composed, written
+from omnie.data.tools import composed, wording, written
 from omnie.data.writing.grammar import SLOT, every
 from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import LANGUAGES
@@ -62,7 +62,7 @@ def test_every_wording_gives_what_its_tool_needs(split):
         assert set(tool.kinds.values()) <= set(KINDS) and set(tool.descriptions) == set(LANGUAGES)
         for language in LANGUAGES:
             assert len(tool.requests[language]) >= (1 if split == "validation" else 2)
-            for said in (wording for template in tool.requests[language] for wording in every(template.text)):
+            for said in (said for template in tool.requests[language] for said in every(template.text)):
                 slots = [slot for _, slot in SLOT.findall(said)]
                 assert tool.kinds.keys() - tool.optional <= set(slots) <= tool.kinds.keys(), (tool.names, said)
                 assert len(slots) == len(set(slots))
@@ -109,3 +109,36 @@ def test_a_malformed_line_is_an_error_with_its_number(monkeypatch):
     monkeypatch.setattr(tools, "read", lambda file: "tool a\n  nonsense x\n")
     with pytest.raises(ValueError, match="line 2"):
         written.__wrapped__("train")
+
+
+@pytest.mark.parametrize(
+    ("given", "kinds", "others", "apart"),
+    [
+        (["time"], ["time", "day"], [], True),
+        (["hours"], ["hours"], [(["city"], ["city"])], True),
+        (["hours"], ["hours"], [(["days", "city"], ["days"])], False),  # a duration is a duration
+        (["hours"], ["hours"], [(["days", "city"], ["days", "city"])], True),  # the other tool needs a city
+        (["city", "city"], ["city", "city"], [], False),  # from and to
+        (["date"], ["date", "day"], [], False),  # of two dates the first or the second
+        ([], ["city"], [], False),
+    ],
+)
+def test_requests_are_reworded_only_where_their_values_tell_what_they_are_for(given, kinds, others, apart):
+    assert wording.told_apart(given, kinds, others) is apart
+
+
+def test_a_reworded_request_keeps_its_values_and_not_its_words():
+    rng = np.random.default_rng(0)
+    request, values = "Please wake me up at 7:30 on Friday, will you?", ("7:30", "Friday")
+    said = [wording.reworded(rng, request, values, "en") for _ in range(50)]
+    assert all(all(value in one for value in values) for one in said)
+    assert len(set(said)) > 45
+    assert 0.2 < np.mean(["wake" in one for one in said]) < 0.6
+
+
+def test_only_training_rewords(monkeypatch):
+    monkeypatch.setattr(tools, "reworded", lambda *_: "OTHER")
+    asked = {split: [skills.example("tools.call", split, n).parts[0].value for n in range(60)] for split in SPLITS}
+    shares = {split: np.mean([one == "OTHER" for one in said]) for split, said in asked.items()}
+    assert shares["validation"] == shares["heldout"] == 0.0
+    assert 0.1 < shares["train"] < tools.REWORDED

@@ -49,6 +49,9 @@ class TrainConfig:
     reuse: Annotated[int, "Times that a batch may come: again when no new one is ready, so that a fast device never waits."] = 1
     nice: Annotated[int, "By how much the data processes' priority is lowered."] = 0
     processes: Annotated[int, "Training processes on a CPU, each with its own batches, sharing the optimiser's work."] = 1
+    peers: Annotated[Path | None, "Folder in which runs side by side meet, to go on from the mean of their weights."] = None
+    peer: Annotated[int, "Number of this run among them; each needs a --seed of its own too."] = 0
+    meet_seconds: Annotated[float, "Between their meetings, by the clock."] = 20.0
     threads: Annotated[int | None, "Threads of each training process on a CPU; else PyTorch's choice."] = None
     device: Annotated[str, "auto takes a GPU if there is one."] = "auto"
     dtype: Annotated[str, "Of weights and activations: bfloat16, float32, or auto: the faster one on the device."] = "auto"
@@ -72,6 +75,10 @@ class TrainConfig:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
         if self.marks < 0 or (self.marks and not self.init):
             raise OptionError("marks is out of range", value=self.marks, allowed="1 or more, with --init; else 0")
+        if self.peers and self.processes > 1:
+            raise OptionError("peers with several processes", value=self.processes, allowed="processes 1 beside --peers")
+        if self.meet_seconds <= 0:
+            raise OptionError("meet_seconds is out of range", value=self.meet_seconds, allowed="above 0")
         for name in ("encoders", "rest", "spelling", "teach", "coarse"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="a share, 0 to 1")

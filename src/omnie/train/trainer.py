@@ -5,6 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from omnie.errors import OmnieError
 from omnie.inputs import audio_tokens, image_tokens, video_tokens
-from omnie.model.experts import RouterTrace
+from omnie.model.experts import Router, RouterTrace
 from omnie.model.int4 import targets
 from omnie.model.reading import Told, Words
 from omnie.ops.precision import fast_dtype
@@ -27,6 +28,7 @@ from omnie.train.objective.pointing import Pointers, breaks, told_heads, told_pl
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told, told_marks
 from omnie.train.optim.optimizer import Optimizer, OptimizerSettings
+from omnie.train.optim.peers import Peers
 from omnie.train.optim.process import prepare
 from omnie.train.optim.schedule import Schedule
 from omnie.train.optim.team import STATE, STEP, STOP, Team
@@ -78,7 +80,8 @@ def train(config: TrainConfig, source: Callable[[], Source] | None = None) -> Tr
     make = partial(_loader, config, source, places)
     trainer.optimizer.share(trainer.model.buffers())
     team, follow = trainer.team, partial(_follow, trainer, make)
-    with _stop_on_signal(trainer), team.forked(follow), RunLog(config.out) as log, make(team) as loader:
+    peers = trainer.peers or nullcontext()
+    with _stop_on_signal(trainer), team.forked(follow), RunLog(config.out) as log, make(team) as loader, peers:
         return trainer.run(trainer.feed(loader), log)
 
 
@@ -128,6 +131,7 @@ class Trainer:
         )
         self.breaks = breaks(Encoder.load(config.processor or BUILT_IN).tokenizer)
         self.team = Team(config.processes)
+        self.peers = Peers(config.peers, config.peer, config.meet_seconds) if config.peers else None
         coarse = targets(self.model) if config.coarse else ()
         self.optimizer = Optimizer(self.model.named_parameters(), rates, self.team, coarse)
         self.schedule = Schedule(config.steps, config.minutes, config.warmup, config.decay)
@@ -161,6 +165,7 @@ class Trainer:
             rate = self.schedule.rate(self.steps, self.seconds)
             self.team.order(STEP, rate)
             self.step(feed, rate, log)
+            self._meet()
             feed.progress(self.progress)
             self._report(feed, log)
             if time.monotonic() - saved >= 60 * config.save_minutes:
@@ -308,6 +313,16 @@ class Trainer:
         loss = reading_loss(reading.logits, tokens.flatten(0, -2), texts, texts.letters, texts.letters_of)
         self.meter.add(f"alignment/{name}", loss.detach())
         return loss
+
+    def _meet(self) -> None:
+        """Goes on from the mean of what the runs beside this one have learned, when it is time to."""
+        if self.peers is None:
+            return
+        learning = [n for n, parameter in enumerate(self.optimizer.parameters) if parameter.requires_grad]
+        biases = [router.bias for router in self.model.modules() if isinstance(router, Router)]
+        with self.meter.time("meeting"):
+            if self.peers.meet([*map(self.optimizer.master, learning), *biases]):
+                self.optimizer.show(learning)
 
     def _guard(self, norm: float, log: RunLog | None) -> None:
         """A step whose gradient is not finite has changed nothing; say so, and stop when it happens again and again."""

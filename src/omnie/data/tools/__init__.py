@@ -13,6 +13,7 @@ import numpy as np
 from omnie.data.example import Example, Generator, Split
 from omnie.data.tools.asked import Asked, declared, valued
 from omnie.data.tools.composed import MADE_UP, act_on, unlike
+from omnie.data.tools.wording import reworded, told_apart
 from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import MARKS, SLOT, Template, decided, read, split_mark, tidy
 from omnie.data.writing.values import KINDS
@@ -29,6 +30,8 @@ ALONE = 0.1
 """Share of the requests with a single tool on offer."""
 ASTRAY = 0.15
 """How often a further request is for a tool that is not on offer."""
+REWORDED = 0.5
+"""Share of training's first requests in other words, of those that can be told apart by what they give."""
 FURTHER = 2
 """Requests that follow the first one in training."""
 
@@ -58,7 +61,7 @@ class Written:
         kinds = {called[name]: kind for name, kind in self.kinds.items()}
         description = decided(rng, self.descriptions[language])
         tool = declared(pick(rng, self.names), description, kinds, {called[name] for name in self.optional})
-        return Asked(tool, request, arguments, template.name, self.names[0])
+        return Asked(tool, request, arguments, template.name, self.names[0], kinds)
 
 
 @cache
@@ -98,8 +101,16 @@ def called(rng: np.random.Generator, split: Split) -> Example:
     """One to five tools and a request; the answer is the call. In training further requests follow."""
     language = pick(rng, LANGUAGES)
     asked = draw(rng, language, split, 1 if rng.random() < ALONE else int(rng.integers(2, MOST + 1)))
-    turn = Turn(asked[0].request, asked[0].call, asked[0].template, "call")
+    turn = Turn(_said(rng, asked[0], asked[1:], language, split), asked[0].call, asked[0].template, "call")
     return _conversation(rng, "tools.call", turn, asked, asked, language, split)
+
+
+def _said(rng: np.random.Generator, one: Asked, others: Sequence[Asked], language: str, split: Split) -> str:
+    """A tool's request; in training now and then in other words, where what it gives is for none of the others."""
+    rivals = [(other.kinds.values(), other.needed) for other in others]
+    if split != "train" or rng.random() >= REWORDED or not told_apart(one.given, one.kinds.values(), rivals):
+        return one.request
+    return reworded(rng, one.request, map(str, one.arguments.values()), language)
 
 
 def refused(rng: np.random.Generator, split: Split) -> Example:

@@ -14,13 +14,24 @@ WHOLE = {"stock", "age", "platform", "year"}
 @dataclass(frozen=True)
 class Asked:
     """A tool, a request for it and the arguments that this one gives. `template` names the wording as the family that it is,
-    `about` what the tool is about: requests about something else are not for it."""
+    `about` what the tool is about: requests about something else are not for it; `kinds`: parameter -> kind of its values."""
 
     tool: Tool
     request: str
     arguments: Mapping[str, Any]
     template: str
     about: str
+    kinds: Mapping[str, str]
+
+    @property
+    def given(self) -> list[str]:
+        """The kinds of the arguments that this request gives."""
+        return [self.kinds[name] for name in self.arguments]
+
+    @property
+    def needed(self) -> list[str]:
+        """The kinds of the parameters that may not be left out."""
+        return [self.kinds[name] for name in self.tool.parameters["required"]]
 
     @property
     def call(self) -> str:

@@ -100,7 +100,7 @@ def act_on(rng: np.random.Generator, language: str, act: Act, thing: Thing) -> A
         name = first + "".join(word.capitalize() for word in rest)
     tool = declared(name, pick(rng, act.descriptions).format(a=thing.a), names, optional)
     arguments = {name: valued(names[name], value) for name, value in values.items()}
-    return Asked(tool, request, arguments, MADE_UP, thing.name)
+    return Asked(tool, request, arguments, MADE_UP, thing.name, names)
 
 
 def _key(rng: np.random.Generator, language: str, kind: str) -> str:
