@@ -9,7 +9,7 @@ token of thirty. So one head of another layer is told to look from a word of the
 the beginning where the question does not have it (decision 27).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,18 +96,31 @@ class Pointers:
         there are none."""
         found = {}
         for name, layers in self.heads.items():
+            sought_BT = getattr(places, name)
+            spans = list(_spans(sought_BT, self.segments))
             for layer, heads in layers.items():
                 query, key, scaling = self.seen[layer]
+                shared = [head * key.shape[1] // query.shape[1] for head in heads]
                 losses = [query.new_zeros(0, dtype=torch.float32)]
-                for row, (sought, segments) in enumerate(zip(getattr(places, name), self.segments, strict=True)):
-                    at = (sought != IGNORE).nonzero().flatten()
-                    hidden = (segments[at, None] != segments) | (at[:, None] < torch.arange(len(segments), device=at.device))
-                    for head in heads:
-                        keys = key[row, head * key.shape[1] // query.shape[1]]
-                        scores = (query[row, head, at] @ keys.T).float() * scaling
-                        losses.append(F.cross_entropy(scores.masked_fill(hidden, -torch.inf), sought[at], reduction="none"))
+                for row, at_N, begin, end in spans:
+                    q_KNH = query[row].index_select(1, at_N)[list(heads)]
+                    scores_KNS = (q_KNH @ key[row, shared, begin:end].mT).float() * scaling
+                    hidden_NS = at_N[:, None] < torch.arange(begin, end, device=at_N.device)
+                    sought_KN = (sought_BT[row, at_N] - begin).expand(len(shared), -1)
+                    scores = scores_KNS.masked_fill(hidden_NS, -torch.inf).flatten(0, 1)
+                    losses.append(F.cross_entropy(scores, sought_KN.flatten(), reduction="none"))
                 found[f"{name}/{layer}"] = torch.cat(losses).sum() / max(1, sum(map(len, losses)))
         return found
+
+
+def _spans(sought_BT: Tensor, segments_BT: Tensor) -> Iterator[tuple[int, Tensor, int, int]]:
+    """Row, the tokens from which heads should look somewhere, begin and end of each sequence that has such."""
+    for row, (sought, segments) in enumerate(zip(sought_BT.cpu(), segments_BT.cpu(), strict=True)):
+        at_N = (sought != IGNORE).nonzero().flatten()
+        ends = segments.unique_consecutive(return_counts=True)[1].cumsum(0)
+        of_N = torch.searchsorted(ends, at_N, right=True)
+        for place in of_N.unique().tolist():
+            yield row, at_N[of_N == place].to(sought_BT.device), int(ends[place - 1]) if place else 0, int(ends[place])
 
 
 def told_places(inputs: Mapping[str, Tensor], labels_BT: Tensor, said: Mapping[int, Words], ends: frozenset[int]) -> Places:
