@@ -1,17 +1,23 @@
 """What the documents are written from: result files become tables, missing ones a sentence, and runs a record."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from omnie import checkpoint
 from omnie.data.example import Example, Written
 from omnie.inputs import TAB
 from omnie.messages import text as message
 from omnie.model.config import architecture
 from omnie.model.omni import Omni
+from omnie.processor import Encoder
+from omnie.train.stream.source import BUILT_IN
 
 TOOLS = Path(__file__).parents[1] / "tools"
 ROW = {"score": 0.5, "n": 40, "low": 0.35, "high": 0.65}
@@ -159,3 +165,44 @@ def test_a_mean_of_models_keeps_tables_of_bytes(average):
     others = {"model.reading.spelling": torch.zeros(2, 3), "model.reading.image.ngrams": torch.zeros(9, 6)}
     mean = average.mean([tables | {"w": torch.ones(2)}, others | {"w": torch.zeros(2)}])
     assert mean["w"].tolist() == [0.5, 0.5] and all(torch.equal(mean[name], tables[name]) for name in tables)
+
+
+def test_what_is_shipped_is_int8_and_loads(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import ship
+
+    model = Omni(architecture("toy"))
+    checkpoint.save(model, Encoder.load(BUILT_IN), tmp_path / "float")
+    monkeypatch.setattr("sys.argv", ["ship.py", str(tmp_path / "float"), str(tmp_path / "int8")])
+    ship.main()
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("float", "int8")]
+    assert sizes[1] < 0.6 * sizes[0]
+    shipped = checkpoint.load(tmp_path / "int8")[0].state_dict()
+    name = "model.language_model.layers.0.self_attn.o_proj.weight"
+    before = model.state_dict()[name]
+    assert 0 < (shipped[name].float() - before).abs().max() <= before.abs().max() / 100
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    """`benchmarks/gpu/train_nano.py`."""
+    monkeypatch.syspath_prepend(str(TOOLS.parent / "benchmarks" / "gpu"))
+    import train_nano
+
+    return train_nano
+
+
+def test_what_travels_to_a_gpu_is_the_same_there(queue, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 9, 4), dtype=np.uint8)
+    pixels[:4, :, 3] = 0  # colours that nobody sees travel too
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "VERSION").write_text("1")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(queue.smaller(tmp_path / "a.png")))), pixels)
+    assert queue.smaller(tmp_path / "VERSION") == b"1"
+
+
+def test_weights_come_back_in_parts(queue, tmp_path):
+    (tmp_path / "model").write_bytes(bytes(range(10)))
+    parts = queue.split(tmp_path / "model", tmp_path / ".", size=4)
+    assert [part.name for part in parts] == ["model.00", "model.01", "model.02"]
+    assert b"".join(part.read_bytes() for part in parts) == bytes(range(10))
