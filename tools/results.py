@@ -219,8 +219,8 @@ def training() -> str:
 
 
 WATTS = {"core": 12, "GPU": 700}
-"""A server's core at full load (350 W for 60 of them, and as much again for memory, fans and the power supply), and an H200's
-board power, of which the small kernels of nano use less."""
+"""A server's core at full load (350 W for 60 of them, and as much again for memory, fans and the power supply), and the board
+power of an H100 or H200, of which the small kernels of nano use less."""
 
 
 def energy(found: dict[str, Any]) -> str:

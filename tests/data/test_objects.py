@@ -6,7 +6,7 @@ from PIL import Image
 
 from omnie.data import assets, objects, words
 from omnie.data.example import SPLITS, generator_for
-from omnie.data.pictures import backgrounds, emoji, questions, shapes
+from omnie.data.pictures import backgrounds, emoji, questions, restyle, shapes
 from omnie.data.pictures.things import things
 from omnie.data.writing.grammar import every
 
@@ -167,3 +167,30 @@ def test_ink_differs_from_its_ground():
         rng = np.random.default_rng(seed)
         ground = backgrounds.base(rng)
         assert abs(backgrounds.luma(backgrounds.ink(rng, ground, 80)) - backgrounds.luma(ground)) > 60
+
+
+def test_a_restyled_drawing_stays_a_drawing_of_its_size():
+    drawing = Image.new("RGBA", (40, 40))
+    drawing.paste((200, 60, 30, 255), (8, 12, 30, 36))
+    before = drawing.copy()
+    made = [restyle.restyled(np.random.default_rng(seed), drawing) for seed in range(60)]
+    assert drawing == before
+    assert all(one.mode == "RGBA" and one.size == (40, 40) for one in made)
+    assert all(one.getchannel("A").getbbox() is not None for one in made)
+    assert 0.3 < np.mean([one == before for one in made]) < 0.7
+    assert len({one.tobytes() for one in made}) > 20
+
+
+def test_only_training_is_restyled_and_each_picture_in_one_style(monkeypatch):
+    styles = []
+    monkeypatch.setattr(objects, "restyled", lambda rng, drawing: styles.append(rng.integers(2**31)) or drawing)
+    monkeypatch.setattr(objects.emoji, "picture", lambda rng, family, thing: Image.new("RGBA", (120, 120), (9, 9, 9, 255)))
+    placed = [("apple", (2, 2, 30)), ("apple", (40, 2, 30))]
+    for family in (*objects.emoji.families("validation"), *objects.emoji.families("heldout")):
+        objects.paint(np.random.default_rng(0), family, placed, 80, 40)
+    assert not styles
+    for family in objects.emoji.families("train"):
+        objects.paint(np.random.default_rng(0), family, placed, 80, 40)
+        assert len(set(styles)) == (1 if family.kind == "colour" else 0)
+        assert len(styles) == (2 if family.kind == "colour" else 0)
+        styles.clear()

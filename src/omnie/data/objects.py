@@ -15,6 +15,7 @@ from omnie.data.assets import Asset
 from omnie.data.example import Example, Generator, Split, Written
 from omnie.data.pictures import backgrounds, emoji, shapes
 from omnie.data.pictures.questions import turn
+from omnie.data.pictures.restyle import restyled
 from omnie.data.pictures.things import Thing, things
 from omnie.data.turns import Turn, followed
 from omnie.data.words import Language, choose
@@ -189,9 +190,11 @@ def _in_cell(rng: np.random.Generator, left: int, top: int, width: int, height: 
 def paint(rng: np.random.Generator, family: Asset, placed: list[tuple[str, Box]], width: int, height: int) -> np.ndarray:
     """The things at their places on a ground on which each can be seen, perhaps worn: uint8 [height, width, 3].
 
-    Families that are drawn as outlines are given any colour that stands out.
+    Families that are drawn as outlines are given any colour that stands out. Training's others come in other styles, all things
+    of a picture in the same one.
     """
-    drawings = [_turned(rng, emoji.picture(rng, family.family, thing), box[2]) for thing, box in placed]
+    style = int(rng.integers(2**31)) if family.split == "train" and family.kind == "colour" else None
+    drawings = [_turned(rng, _styled(style, emoji.picture(rng, family.family, thing)), box[2]) for thing, box in placed]
     inked = family.kind == "outline"
     rgb = backgrounds.base(rng) if inked else _visible_ground(rng, drawings)
     canvas = Pillow.fromarray(backgrounds.ground(rng, height, width, rgb, depth=40).astype(np.uint8))
@@ -200,6 +203,10 @@ def paint(rng: np.random.Generator, family: Asset, placed: list[tuple[str, Box]]
         filling = ink if inked else drawing.convert("RGB")
         canvas.paste(filling, (left, top, left + drawing.width, top + drawing.height), drawing.getchannel("A"))
     return augment.degrade(rng, np.asarray(canvas), augment.strength(rng))
+
+
+def _styled(style: int | None, drawing: Pillow.Image) -> Pillow.Image:
+    return drawing if style is None else restyled(np.random.default_rng(style), drawing)
 
 
 def _turned(rng: np.random.Generator, drawing: Pillow.Image, side: int) -> Pillow.Image:
