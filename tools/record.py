@@ -18,7 +18,7 @@ from typing import Any
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 POINTS = 60
 """Of the curve."""
-FOLDERS = ("out", "init", "encoders_from", "processor", "mix")
+FOLDERS = ("out", "init", "encoders_from", "processor", "mix", "peers")
 """Settings that mean nothing on another machine."""
 
 
