@@ -2,6 +2,9 @@
 
 import io
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,3 +209,21 @@ def test_weights_come_back_in_parts(queue, tmp_path):
     parts = queue.split(tmp_path / "model", tmp_path / ".", size=4)
     assert [part.name for part in parts] == ["model.00", "model.01", "model.02"]
     assert b"".join(part.read_bytes() for part in parts) == bytes(range(10))
+
+
+def test_runs_beside_each_other_are_added_up_and_end_when_one_fails(queue, tmp_path, capsys):
+    import train_beside
+
+    one = {"device": "a GPU", "torch": "2", "steps": 5, "tokens": 100, "seconds": 10.0}
+    facts = {"decoder0": one, "decoder1": one | {"tokens": 300, "seconds": 20.0}, "encoders": one | {"tokens": 1000}}
+    found = train_beside.summed(facts, ["--decoders", "2"])
+    assert found["decoders"] == {"runs": 2, "steps": 10, "tokens": 400, "tokens_per_second": 20.0}
+    assert found["encoders"]["tokens_per_second"] == 50.0 and found["seconds"] == 20.0
+    assert "encoders" not in train_beside.summed({"decoder0": one}, [])
+    (tmp_path / "bad.log").write_text("no memory")
+    started = {
+        "good": subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]),
+        "bad": subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]),
+    }
+    assert not train_beside._finished(started, tmp_path, time.monotonic())
+    assert started["good"].returncode and "bad failed:\nno memory" in capsys.readouterr().out

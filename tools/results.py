@@ -225,7 +225,8 @@ power of an H100 or H200, of which the small kernels of nano use less."""
 
 def energy(found: dict[str, Any]) -> str:
     """What training took, from its time on two cores and on a GPU; nothing here measures power."""
-    on_gpu = sum(run["seconds"] for run in (read("train_nano_gpu") or {"runs": []})["runs"])
+    found_there = [read(name) or {"runs": []} for name in ("train_nano_gpu", "train_beside_gpu")]
+    on_gpu = sum(run["seconds"] for there in found_there for run in there["runs"])
     hours = {"core": 2 * (found["seconds"] - on_gpu) / 3600, "GPU": on_gpu / 3600}
     used = sum(WATTS[name] * hours[name] for name in WATTS) / 1000
     shares = f"{hours['core']:.0f} core hours at {WATTS['core']} W, {60 * on_gpu / 3600:.0f} GPU minutes at {WATTS['GPU']} W"

@@ -9,7 +9,8 @@ Carry what `train_nano.py pack` wrote. Then, in one call or in two on the same m
 go on behind the new encoders `... --minutes 4.9 --decoders 12 --init runs/gpu_beside --out runs/gpu_behind -- --lr 0.0015`.
 `--dry` does as much on a CPU with small rows. Options after `--` go to every decoder.
 
-What comes back in $OUT: the weights in parts as of `train_nano.py`, and `train_beside.json`. A run that fails ends the call.
+What comes back in $OUT: the weights in parts as of `train_nano.py`, and `train_beside_gpu.json`, whose `runs` go behind those
+of `benchmarks/results/`. A run that fails ends the call.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from train_nano import ROOT
 MEETING = Path("/dev/shm/omnie-peers")
 TIMES = 45, 90, 240
 """Seconds after which the runs are quoted."""
+DECODER = ["--rows", "2", "--reuse", "1", "--workers", "1", "--coarse", "0", "--lr-other", "0.8"]
 DRY = ["--rows", "1", "--row", "1024", "--workers", "1", "--threads", "1", "--reuse", "1"]
 
 
@@ -57,21 +59,7 @@ def main() -> int:
 
 def _decoder(given: argparse.Namespace, number: int) -> list[str]:
     meeting = ["--peers", str(MEETING), "--peer", str(number), "--seed", str(7000 + 10 * number + 100 * given.encoders)]
-    return [
-        "decoder",
-        "--init",
-        given.init,
-        "--rows",
-        "2",
-        "--reuse",
-        "1",
-        "--workers",
-        "2",
-        "--coarse",
-        "0",
-        *meeting,
-        *given.rest,
-    ]
+    return ["decoder", "--init", given.init, *DECODER, *meeting, *given.rest]
 
 
 def _start(given: argparse.Namespace, name: str, options: list[str]) -> subprocess.Popen:
@@ -81,9 +69,8 @@ def _start(given: argparse.Namespace, name: str, options: list[str]) -> subproce
     command = [sys.executable, "benchmarks/gpu/train_nano.py", *options, "--out", str(folder), "--minutes", str(given.minutes)]
     command += ["--cases", "0", "--stop-after", "60", "--save-minutes", "60", *(DRY if given.dry else [])]
     environment = {**os.environ, "OUT": str(folder / "out"), "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=(given.out / f"{name}.log").open("w"), stderr=subprocess.STDOUT
-    )
+    with (given.out / f"{name}.log").open("w") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _finished(processes: dict[str, subprocess.Popen], out: Path, began: float) -> bool:
@@ -94,6 +81,8 @@ def _finished(processes: dict[str, subprocess.Popen], out: Path, began: float) -
         if failed:
             for process in processes.values():
                 process.terminate()
+            for process in processes.values():
+                process.wait()
             for name in failed:
                 print(f"{name} failed:\n" + (out / f"{name}.log").read_text()[-3000:], flush=True)
             return False
@@ -101,9 +90,7 @@ def _finished(processes: dict[str, subprocess.Popen], out: Path, began: float) -
             print(f"after {times.pop(0)} s", flush=True)
             for name in processes:
                 print(f"{name}: " + "\n".join((out / f"{name}.log").read_text().splitlines()[-1:]), flush=True)
-            subprocess.run(
-                "nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader; uptime", shell=True, check=False
-            )
+            print("load", *os.getloadavg(), flush=True)
         time.sleep(0.5)
     return not any(process.returncode for process in processes.values())
 
@@ -129,9 +116,31 @@ def _report(given: argparse.Namespace, runs: list[str]) -> None:
     train_nano.split(given.out / "small.safetensors", out)
     shutil.copy(given.out / "config.json", out)
     facts = {name: json.loads((given.out / name / "out" / "train_nano_gpu.json").read_text()) for name in runs}
-    (out / "train_beside.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    for name, of in facts.items():
-        print(name, of["steps"], "steps", of["tokens"], "tokens", of["tokens_per_second"], "a second", of["losses"], flush=True)
+    result = {"date": time.strftime("%Y-%m-%d"), "runs": [summed(facts, sys.argv[1:])]}
+    (out / "train_beside_gpu.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result), flush=True)
+
+
+def summed(facts: dict[str, dict], options: list[str]) -> dict:
+    """One call's record: what encoders did, and decoders together, from what `train_nano.py` says of each."""
+    one = next(iter(facts.values()))
+    kinds = {"encoders": [of for name, of in facts.items() if name == "encoders"]}
+    kinds["decoders"] = [of for name, of in facts.items() if name != "encoders"]
+    seconds = max(of["seconds"] for of in facts.values())
+    return {
+        **{name: one[name] for name in ("device", "torch")},
+        "options": options,
+        "seconds": seconds,
+        **{
+            kind: {
+                "runs": len(own),
+                **{name: sum(of[name] for of in own) for name in ("steps", "tokens")},
+                "tokens_per_second": round(sum(of["tokens"] for of in own) / seconds, 1),
+            }
+            for kind, own in kinds.items()
+            if own
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def told_apart(given: Iterable[str], kinds: Iterable[str], others: Sequence[tupl
         others: Of the other tools: the kinds of all parameters, and of those that may not be left out.
     """
     own, all_own = Counter(map(_sort, given)), Counter(map(_sort, kinds))
-    fits = (own <= Counter(map(_sort, kinds)) and Counter(map(_sort, needed)) <= own for kinds, needed in others)
+    fits = (own <= Counter(map(_sort, theirs)) and Counter(map(_sort, needed)) <= own for theirs, needed in others)
     return bool(own) and all(all_own[sort] == 1 for sort in own) and not any(fits)
 
 
