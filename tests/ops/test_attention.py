@@ -6,6 +6,7 @@ from torch import Tensor
 
 from laws import assert_close
 from omnie.ops.attention import BACKENDS, reference, sdpa
+from omnie.ops.attention import cpu as blocks
 from omnie.ops.attention.cpu import attention as cpu
 from omnie.ops.attention.segments import SegmentAttention
 
@@ -103,6 +104,19 @@ def test_cpu_is_the_reference(shape, mask):
     causal, dense = mask == "causal", None if mask == "causal" else masks(shape)[mask]
     want = run(lambda q, k, v: reference(None, q, k, v, dense, scaling=0.3, is_causal=causal)[0].transpose(1, 2), case(shape))
     agree(run(lambda q, k, v: cpu(q, k, v, dense, causal=causal, scaling=0.3), case(shape)), want)
+
+
+@pytest.mark.parametrize("kept", [0, blocks.KEPT], ids=["formed-again", "kept"])
+@pytest.mark.parametrize("mask", ["none", "causal", "holes"])
+def test_cpu_takes_several_blocks_of_queries(mask, kept, monkeypatch):
+    monkeypatch.setattr(blocks, "KEPT", kept)
+    torch.manual_seed(3)
+    length = 2 * blocks.BLOCK + 5
+    leaves = [torch.randn(2, 2, length, 8, requires_grad=True) for _ in range(3)]
+    holes = (torch.rand(2, 1, length, length) < 0.5) | torch.eye(length, dtype=torch.bool)
+    causal, dense = mask == "causal", holes if mask == "holes" else None
+    want = run(lambda q, k, v: reference(None, q, k, v, dense, scaling=0.3, is_causal=causal)[0].transpose(1, 2), leaves)
+    agree(run(lambda q, k, v: cpu(q, k, v, dense, causal=causal, scaling=0.3), leaves), want)
 
 
 def test_cpu_takes_a_mask_per_sequence_and_other_numbers_of_keys():

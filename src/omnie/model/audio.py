@@ -19,7 +19,7 @@ from omnie.model.config import AudioArchitecture
 from omnie.model.layers.norm import MEDIA_GAIN, RmsNorm
 from omnie.model.layers.rope import Turns, rotate, sequence_angles, turns
 from omnie.model.vision import Mlp
-from omnie.ops.attention.cpu import attention as cpu_attention
+from omnie.ops.attention import cpu
 
 MEL_PER_FRAME = 4
 """Log-mel frames per frame of the transformer."""
@@ -211,8 +211,7 @@ class Block(nn.Module):
         q, k = rotate(qk, angles).chunk(2, dim=2)
         q, k, v = (t.unflatten(1, (-1, width)).transpose(2, 3) for t in (q, k, v))  # [A, blocks, N, width, H]
         keys, values = _with_block_before(k, past and past[0]), _with_block_before(v, past and past[1])
-        training_on_cpu = torch.is_grad_enabled() and x.device.type == "cpu"
-        attend = cpu_attention if training_on_cpu else F.scaled_dot_product_attention
+        attend = cpu.attention if cpu.suits(x) else F.scaled_dot_product_attention
         y = attend(q.flatten(0, 1), keys, values, mask)
         x = x + self.proj(y.transpose(1, 2).flatten(2).view(x.shape))
         return x + self.mlp(self.norm2(x)), (k[:, -1], v[:, -1])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnie.ops.attention.cpu import attention as cpu_attention
+from omnie.ops.attention import cpu
 
 ROUND = 32
 
@@ -123,8 +123,7 @@ class SegmentAttention:
         shapes, token_S, slot_T, empty_S = self._slots
         sizes = [rows * width for rows, width in shapes]
         q, k, v = (_Gather.apply(x.flatten(1), token_S, slot_T).split(sizes) for x in (q_TNH, k_TGH, v_TGH))
-        training_on_cpu = torch.is_grad_enabled() and q_TNH.device.type == "cpu"
-        attend = cpu_attention if training_on_cpu else _fused
+        attend = cpu.attention if cpu.suits(q_TNH) else _fused
         outputs = []
         for i, (rows, width) in enumerate(shapes):
             heads = [x[i].view(rows, width, -1, q_TNH.shape[2]).transpose(1, 2) for x in (q, k, v)]
