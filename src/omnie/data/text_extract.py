@@ -12,9 +12,10 @@ import numpy as np
 
 from omnie.data.example import Example, Generator, Split
 from omnie.data.text_find import draw_style
-from omnie.data.text_form import CASES, labels
+from omnie.data.text_form import CASES
 from omnie.data.turns import Turn, followed
-from omnie.data.writing.grammar import broken, complete, forms, read, tidy, wordings
+from omnie.data.writing.grammar import broken, complete, forms, labels, read, tidy, wordings
+from omnie.data.writing.invented.words import words
 from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.messages import text
@@ -51,25 +52,29 @@ def fragments(language: str) -> dict[str, tuple[str, tuple[str, ...]]]:
 def composed(rng: np.random.Generator, language: str) -> tuple[str, dict[str, str]]:
     """A made-up document of training with three to seven fields, and key -> value.
 
-    Fields stand bare, behind a label (of any name for their kind) or in a few words; mostly all alike.
+    Fields stand bare, behind a label (of any name for their kind), in a few words, or among words that say nothing; mostly all
+    alike.
     """
     known = fragments(language)
     kinds = [list(known)[place] for place in rng.permutation(len(known))[: int(rng.integers(3, 8))]]
     spelled, (style, joint) = pick(rng, CASES), draw_style(rng, "train")
-    usual, mixed = pick(rng, ("bare", "label", "label", "words", "words")), rng.random() < 0.4
+    usual, mixed = pick(rng, ("bare", "label", "label", "words", "words", "among", "among")), rng.random() < 0.4
     if usual != "label" or mixed:
         joint = pick(rng, BREAKS)
     fields, pieces = {}, []
     for kind in kinds:
-        key, said = known[kind]
+        key, phrases = known[kind]
         fields[key] = KINDS[kind](rng, language, "train").text.partition("/")[0]
-        how = pick(rng, ("bare", "label", "words", "words")) if mixed else usual
-        if how == "label":
+        how = pick(rng, ("bare", "label", "words", "words", "among")) if mixed else usual
+        if how == "among":
+            said = " ".join([*words(rng, language, 0, 3), fields[key], *words(rng, language, 0, 2)])
+            pieces.append(tidy(said) if joint in SENTENCES or not pieces else said)
+        elif how == "label":
             names = [key, *(name for name, of in labels(language, "train").items() if of == kind)]
             pieces.append(style.format(k=spelled(pick(rng, names)), v=fields[key]))
         elif how == "words":
-            words = pick(rng, said)
-            pieces.append((tidy(words) if joint in SENTENCES or not pieces else words).format(fields[key]))
+            phrase = pick(rng, phrases)
+            pieces.append((tidy(phrase) if joint in SENTENCES or not pieces else phrase).format(fields[key]))
         else:
             pieces.append(fields[key])
     return joint.join(pieces) + pick(rng, ("", "", ".", "!")), fields

@@ -6,16 +6,15 @@ find words again, not which words mean a date. Labels (`writing/labels.txt`), wo
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from omnie.data.example import Example, Generator, Split
 from omnie.data.text_find import draw_style, entry
 from omnie.data.turns import Turn, followed
-from omnie.data.writing.grammar import Template, broken, read, tidy, wordings
+from omnie.data.writing.grammar import Template, broken, labels, tidy, wordings
 from omnie.data.writing.values import KINDS
-from omnie.data.writing.vocabulary import LANGUAGES, owner, pick
+from omnie.data.writing.vocabulary import LANGUAGES, pick
 from omnie.messages import text
 
 CASES: tuple[Callable[[str], str], ...] = (
@@ -34,17 +33,6 @@ class Field:
     name: str
     label: str
     value: str
-
-
-@cache
-def labels(language: str, split: Split) -> dict[str, str]:
-    """Label -> kind of its value, for those that the split owns."""
-    found: dict[str, str] = {}
-    for line in read("writing/labels.txt").splitlines():
-        if not line.startswith("#"):
-            spoken, kind, names = line.split(" ", 2)
-            found |= {name: kind for name in names.split("|") if spoken == language and owner(name) == split}
-    return found
 
 
 def draw_fields(rng: np.random.Generator, language: str, split: Split, most: int) -> list[Field]:

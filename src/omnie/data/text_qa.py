@@ -1,8 +1,9 @@
 """Questions on short passages: `text.qa` (the answer is a span of the passage) and `text.unknown` (the passage is silent).
 
 A passage tells facts of several subjects of one domain; the asked relation is told of at least two of them, so that the answer
-must be matched, not guessed. Training says an answer by quoting its sentence from what the question names on: so said, a value
-is what the passage goes on with. Templates and values are in `writing/`.
+must be matched, not guessed. Some of training's relations are made up, so that matching goes by more than known wordings.
+Training says an answer by quoting its sentence from what the question names on: so said, a value is what the passage goes on
+with. Templates and values are in `writing/`.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from omnie.data.example import Example, Generator, Scoring, Split
 from omnie.data.turns import Turn, followed
 from omnie.data.writing.grammar import Domain, Fact, Sentence, Template, broken, fill, grammar, sentence, tidy
+from omnie.data.writing.invented.relations import made_up
 from omnie.data.writing.values import KINDS, Value
 from omnie.data.writing.vocabulary import COMPANY_FORMS, LANGUAGES, pick
 from omnie.messages import text
@@ -26,6 +28,8 @@ PRONOUNS = {
 }
 TITLES = {"Ms", "Mr", "Frau", "Dr."} | {word for forms in COMPANY_FORMS.values() for form in forms for word in form.split()}
 """Words of names that many share."""
+MADE_UP = 0.4
+"""Share of training's passages whose relations nobody wrote down (`writing/invented/relations.py`)."""
 
 
 @dataclass
@@ -77,7 +81,8 @@ def compose(rng: np.random.Generator, language: str, split: Split) -> Passage:
 
     A quarter of the training passages stop at those: short ones come first in learning.
     """
-    domain = pick(rng, tuple(grammar(language).domains.values()))
+    invented = split == "train" and rng.random() < MADE_UP
+    domain = made_up(rng, language) if invented else pick(rng, tuple(grammar(language).domains.values()))
     passage = Passage(language, split, domain)
     subjects = [passage.draw(rng, domain.subject) for _ in range(int(rng.integers(2, 5)))]
     facts = [list(domain.facts.values())[i] for i in rng.permutation(len(domain.facts))]

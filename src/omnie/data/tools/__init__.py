@@ -117,7 +117,7 @@ def refused(rng: np.random.Generator, split: Split) -> Example:
     """One to four tools and a request that none of them answers."""
     language = pick(rng, LANGUAGES)
     missing, *asked = draw(rng, language, split, int(rng.integers(2, MOST + 1)))
-    turn = Turn(missing.request, NONE[language], missing.template)
+    turn = Turn(_said(rng, missing, asked, language, split), NONE[language], missing.template)
     return _conversation(rng, "tools.none", turn, asked, [missing, *asked], language, split)
 
 

@@ -7,9 +7,8 @@ from functools import cache
 import numpy as np
 
 from omnie.data.text_extract import fragments
-from omnie.data.text_form import labels
 from omnie.data.tools.asked import Asked, declared, valued
-from omnie.data.writing.grammar import read
+from omnie.data.writing.grammar import labels, read
 from omnie.data.writing.values import KINDS
 from omnie.data.writing.vocabulary import pick
 

@@ -7,11 +7,11 @@ request that no tool answers. What is given often tells by itself which tool is 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
 
 import numpy as np
 
-from omnie.data.writing.grammar import SLOT, grammar, tidy
+from omnie.data.writing.grammar import tidy
+from omnie.data.writing.invented.words import WORD, ordinary
 from omnie.data.writing.vocabulary import invented, pick
 
 ALIKE = (
@@ -22,7 +22,6 @@ ALIKE = (
     {"hours", "days"},
 )
 """Kinds whose values may be taken for each other's."""
-WORD = re.compile(r"[^\W\d_]{2,}")
 KEPT, OTHER, MADE_UP = 0.4, 0.3, 0.1
 """Shares of the words that stay, are exchanged, and are made up; the rest is left out."""
 
@@ -60,11 +59,3 @@ def _exchanged(rng: np.random.Generator, piece: str, language: str) -> str:
         return invented(rng, "train").lower() if draw < KEPT + OTHER + MADE_UP else ""
 
     return WORD.sub(said, piece)
-
-
-@cache
-def ordinary(language: str) -> tuple[str, ...]:
-    """Words of training's passages."""
-    facts = (fact for domain in grammar(language).domains.values() for fact in domain.facts.values())
-    texts = (SLOT.sub(" ", template.text) for fact in facts for template in fact.sentences["train"])
-    return tuple(sorted({word for text in texts for word in WORD.findall(text)}))

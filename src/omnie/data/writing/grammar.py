@@ -23,7 +23,7 @@ import numpy as np
 
 from omnie.data.example import Split
 from omnie.data.writing.values import KINDS, Value
-from omnie.data.writing.vocabulary import pick
+from omnie.data.writing.vocabulary import owner, pick
 
 MARKS: dict[str, Split] = {"": "train", "?": "validation", "!": "heldout"}
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
@@ -196,6 +196,17 @@ def _wordings(file: str) -> dict[tuple[str, str, Split], tuple[Template, ...]]:
             language, mark = split_mark(head)
             found[task, language, MARKS[mark]].append(Template(f"{task}/{number}", rest.replace("\\n", "\n")))
     return {key: tuple(templates) for key, templates in found.items()}
+
+
+@cache
+def labels(language: str, split: Split) -> dict[str, str]:
+    """Labels of forms (`labels.txt`) -> kind of their values, for those that the split owns."""
+    found: dict[str, str] = {}
+    for line in read("writing/labels.txt").splitlines():
+        if not line.startswith("#"):
+            spoken, kind, names = line.split(" ", 2)
+            found |= {name: kind for name in names.split("|") if spoken == language and owner(name) == split}
+    return found
 
 
 @cache
