@@ -162,7 +162,7 @@ def guided(weights: str) -> str:
         return ""
     rows = found["detail"]
     said = ", ".join(f"{ABILITIES[name]} {row['score']:.0%} ({row['n']} cases)" for name, row in rows.items())
-    return f" With answers held to their form, as `--schema` and `--tools` do (`omnie eval skills --guided`): {said}."
+    return f" With answers held to their form, as `--schema` does (`omnie eval skills --guided`): {said}."
 
 
 def reading() -> str:

@@ -136,9 +136,10 @@ def test_a_reworded_request_keeps_its_values_and_not_its_words():
     assert 0.2 < np.mean(["wake" in one for one in said]) < 0.6
 
 
-def test_only_training_rewords(monkeypatch):
+@pytest.mark.parametrize("skill", ["tools.call", "tools.none"])
+def test_only_training_rewords(skill, monkeypatch):
     monkeypatch.setattr(tools, "reworded", lambda *_: "OTHER")
-    asked = {split: [skills.example("tools.call", split, n).parts[0].value for n in range(60)] for split in SPLITS}
+    asked = {split: [skills.example(skill, split, n).parts[0].value for n in range(60)] for split in SPLITS}
     shares = {split: np.mean([one == "OTHER" for one in said]) for split, said in asked.items()}
     assert shares["validation"] == shares["heldout"] == 0.0
     assert 0.1 < shares["train"] < tools.REWORDED

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from omnie import checkpoint
@@ -145,7 +146,23 @@ def test_guided_answers_have_the_form_that_is_asked_for(toy_folder):
 
 def test_guided_asks_only_what_has_a_form(toy_folder):
     found = evaluate(toy_folder, SkillsConfig(3, groups=("text_extract", "tools", "text_qa"), guided=True))
-    assert set(found["skills"]) == {"text_extract", "tools"} and found["guided"]
+    assert set(found["skills"]) == {"text_extract"} and found["guided"]
+
+
+def test_calls_always_fit_the_tools_on_offer(toy_folder, monkeypatch):
+    """As everywhere outside evaluation: what begins as a call goes on as one, even where the model is an untrained toy."""
+    model, encoder = checkpoint.load(toy_folder)
+    examples = cases.chunks("tools.call", "heldout", 4, False)
+    held = []
+    monkeypatch.setattr(skills, "answers", lambda *args: held.extend(args[-1]) or [""] * len(args[-1]))
+    for chunk in examples:
+        skills.answered(model.eval(), encoder, chunk)
+    texts, start = encoder.tokenizer, ID["<tool_call>"]
+    for guide in held:
+        assert guide.allowed()[start]
+        guide.take(start)
+        assert texts.encode('{"name')[0] in np.flatnonzero(guide.allowed()) and not guide.allowed()[texts.encode("ja")[0]]
+    assert len(held) == 4
 
 
 def test_guided_needs_a_group_with_a_form(toy_folder):

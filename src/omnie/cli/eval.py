@@ -29,9 +29,7 @@ def skills(
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Exchange pictures and sounds among the examples: what do questions alone tell?")
     ] = False,
-    guided: Annotated[
-        bool, typer.Option("--guided", help="Only JSON and calls of tools, with answers that can be nothing else.")
-    ] = False,
+    guided: Annotated[bool, typer.Option("--guided", help="Only JSON, with answers that can be nothing else.")] = False,
 ) -> None:
     """Score every skill on held-out examples."""
     from omnie.evaluation import report

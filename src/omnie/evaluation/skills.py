@@ -42,7 +42,9 @@ class SkillsConfig:
         groups: Groups to ask; empty for all.
         shuffle: Exchange the media among the examples of a skill, so that only the questions can help; `chance` beside each
             score is then what the best single answer would score (`summary.chance`).
-        guided: Ask only skills whose answers are JSON or calls of tools, and let the answers be nothing else (`engine.guide`).
+        guided: Ask only skills whose answers are JSON, and let the answers be nothing else (`engine.guide`), as a user does who
+            gives a schema. Where tools are on offer, answers are text or calls that fit them without this: `Runtime` knows no
+            other.
 
     Raises:
         OptionError: a value is out of range.
@@ -78,7 +80,7 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     Raises:
         CheckpointError: the model cannot be loaded.
         InputError: a group's fonts, pictures or voices are missing; the model does not take a group's media.
-        OptionError: with `shuffle`, when none of the groups has media; with `guided`, when none has answers of a form; the
+        OptionError: with `shuffle`, when none of the groups has media; with `guided`, when none has JSON for answers; the
             model's chat template offers no tools.
     """
     started = time.perf_counter()
@@ -104,18 +106,18 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
 
 
 def planned(config: SkillsConfig) -> dict[str, dict[str, int]]:
-    """Group -> skill -> cases. With `shuffle`, only skills with media; with `guided`, only those whose answers have a form."""
+    """Group -> skill -> cases. With `shuffle`, only skills with media; with `guided`, only those whose answers are JSON."""
     plan = {}
     for group in cases.groups(config.groups):
         left_out = {
             example.skill
             for example in cases.probe(group, config.split)
-            if (config.shuffle and not cases.has_media(example)) or (config.guided and not has_form(example))
+            if (config.shuffle and not cases.has_media(example)) or (config.guided and example.scoring != "json")
         }
         names = {name: n for name, n in cases.allot(group, config.cases).items() if name not in left_out}
         plan |= {group: names} if names else {}
     if not plan:
-        what, allowed = ("guide", "groups with JSON or tools") if config.guided else ("shuffle", "groups with media")
+        what, allowed = ("guide", "groups with JSON") if config.guided else ("shuffle", "groups with media")
         raise OptionError(f"there is nothing to {what}", value=", ".join(config.groups), allowed=allowed)
     return plan
 
@@ -139,23 +141,24 @@ def ask(
 
 
 def answered(model: Omni, encoder: Encoder, examples: Iterable[Example], guides: Guides | None = None) -> list[Judged]:
-    """The model's answers to examples of one skill, judged."""
+    """The model's answers to examples of one skill, judged.
+
+    Args:
+        guides: Makes the guides of answers that are JSON, if they are to be nothing else.
+    """
     examples = list(examples)
     limit = max(len(encoder.tokenizer.encode(example.quote or example.answer)) for example in examples) + MARGIN
     conversations = [[*encoder.offer(example.tools), user(*example.parts)] for example in examples]
     read = partial(only_call, encoder) if examples[0].scoring == "call" else None
+    if examples[0].tools:
+        guides = Guides(encoder.tokenizer.backend, min(encoder.stop))
     guided = [guide(guides, example) for example in examples] if guides else None
     found = answers(model, encoder, conversations, limit, read, guided)
     return [judge(example, prediction) for example, prediction in zip(examples, found)]
 
 
-def has_form(example: Example) -> bool:
-    """Whether what may be answered can be told beforehand: JSON with the keys that are asked for, or calls of tools."""
-    return example.scoring == "json" or bool(example.tools)
-
-
 def guide(guides: Guides, example: Example) -> Guide:
-    """What a user who knows what is asked would let the answer be."""
+    """What the answer may be: text or calls of the tools on offer, or else JSON with the keys that are asked for."""
     if example.tools:
         return guides.calls(example.tools)
     keys = list(json.loads(example.answer))
