@@ -385,8 +385,8 @@ def test_every_field_of_a_page_can_be_asked_for():
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
-    [("in  berlin .", "In berlin."), ("", ""), ("a , b", "A, b")],
-    ids=["blanks", "empty", "comma"],
+    [("in  berlin .", "In berlin."), ("", ""), ("a , b", "A, b"), ("am 5.8..", "Am 5.8."), ("und so ...", "Und so...")],
+    ids=["blanks", "empty", "comma", "date", "dots"],
 )
 def test_tidy(raw, expected):
     assert tidy(raw) == expected
@@ -404,6 +404,11 @@ def test_values_are_short_printable_and_varied(kind, language):
     drawn = {values.KINDS[kind](np.random.default_rng(i), language, "train").text for i in range(200)}
     assert len(drawn) >= 7
     assert all(0 < len(value) < 40 and value.isprintable() and value == value.strip() for value in drawn)
+
+
+@pytest.mark.parametrize(("text", "alone"), [("Bäcker/Bäckerin", "Bäcker"), ("44 km/h", "44 km/h"), ("baker", "baker")])
+def test_a_job_of_two_forms_stands_alone_in_one(text, alone):
+    assert values.Value(text).alone == alone
 
 
 def test_names_belong_to_one_split():

@@ -64,7 +64,7 @@ def composed(rng: np.random.Generator, language: str) -> tuple[str, dict[str, st
     fields, pieces = {}, []
     for kind in kinds:
         key, phrases = known[kind]
-        fields[key] = KINDS[kind](rng, language, "train").text.partition("/")[0]
+        fields[key] = KINDS[kind](rng, language, "train").alone
         how = pick(rng, ("bare", "label", "words", "words", "among")) if mixed else usual
         if how == "among":
             said = " ".join([*words(rng, language, 0, 3), fields[key], *words(rng, language, 0, 2)])

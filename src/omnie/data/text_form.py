@@ -39,7 +39,7 @@ def draw_fields(rng: np.random.Generator, language: str, split: Split, most: int
     """Three to `most` lines with different labels and different values, the labels written alike."""
     names, spelled = labels(language, split), pick(rng, CASES)
     chosen = [list(names)[place] for place in rng.permutation(len(names))[: int(rng.integers(3, most + 1))]]
-    values = (KINDS[names[name]](rng, language, split).text.partition("/")[0] for name in chosen)
+    values = (KINDS[names[name]](rng, language, split).alone for name in chosen)
     fields = {value: Field(name, spelled(name), value) for name, value in zip(chosen, values, strict=True)}
     return list(fields.values())
 

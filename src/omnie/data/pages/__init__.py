@@ -33,7 +33,7 @@ FIELDS = (
 QUESTIONS = "pages/questions.txt"
 COMPOSED = 0.7
 """Share of training's pages that are put together (`compose.py`)."""
-LABEL_ENDS = re.compile(r"\d|[.,;?!] ")
+LABEL_ENDS = re.compile(r"\d|[.,;?!](?: |$)")
 """What the words before a value have in them when they are more than its label."""
 LABEL_WORDS = 4
 """Words that a label has at most: what else stands in a value's line before it is not quoted."""

@@ -54,7 +54,7 @@ class Written:
         template = pick(rng, self.requests[language])
         wording = template.wording(rng)
         slots = dict.fromkeys(slot for _, slot in SLOT.findall(wording))
-        values = {slot: KINDS[self.kinds[slot]](rng, language, self.owner).text.partition("/")[0] for slot in slots}
+        values = {slot: KINDS[self.kinds[slot]](rng, language, self.owner).alone for slot in slots}
         request = tidy(SLOT.sub(lambda match: values[match.group(2)], wording))
         called = {name: pick(rng, self.spelled[name]) for name in self.kinds}
         arguments = {called[name]: valued(kind, values[name]) for name, kind in self.kinds.items() if name in values}

@@ -84,7 +84,7 @@ def act_on(rng: np.random.Generator, language: str, act: Act, thing: Thing) -> A
     names = {_key(rng, language, kind): kind for kind in kinds}
     optional = {name for name in names if rng.random() < 0.25}
     values = {
-        name: KINDS[kind](rng, language, "train").text.partition("/")[0]
+        name: KINDS[kind](rng, language, "train").alone
         for name, kind in names.items()
         if name not in optional or rng.random() < 0.5
     }

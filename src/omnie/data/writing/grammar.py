@@ -165,11 +165,12 @@ def parse(source: str, language: str) -> Grammar:
 
 BLANKS = re.compile(r"  +")
 LOOSE = re.compile(r" +([.,?!:])")
+DOUBLED = re.compile(r"(?<!\.)\.\.(?!\.)")
 
 
 def tidy(sentence: str) -> str:
-    """One blank between words, none before punctuation, a capital at the start."""
-    sentence = LOOSE.sub(r"\1", BLANKS.sub(" ", sentence)).strip()
+    """One blank between words, none before punctuation, one full stop behind a date that has one, a capital at the start."""
+    sentence = DOUBLED.sub(".", LOOSE.sub(r"\1", BLANKS.sub(" ", sentence))).strip()
     return sentence[:1].upper() + sentence[1:]
 
 
@@ -225,7 +226,7 @@ def complete(rng: np.random.Generator, body: str, language: str, split: Split) -
     fields: dict[str, str] = {}
 
     def draw(match: re.Match[str]) -> str:
-        value = KINDS[match.group(2)](rng, language, split).text.partition("/")[0]
+        value = KINDS[match.group(2)](rng, language, split).alone
         if match.group(1):
             fields[match.group(1)] = value
         return value

@@ -1,5 +1,6 @@
 """Typed values for text tasks: a person, a price, a date ... drawn for a language and a split. No sentences here."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from omnie.data.writing.vocabulary import COMPANY_FORMS, entries, invented, owne
 
 ARTICLES = {"m": ("der", "dem", "den"), "f": ("die", "der", "die"), "n": ("das", "dem", "das")}
 """German definite articles: nominative, dative, accusative."""
+TWO_FORMS = re.compile(r"^(\w+)/\w+$")
 INVENTED_SHARE = 0.4
 """Share of names that exist nowhere: what is asked must be copied, it cannot be known."""
 
@@ -20,6 +22,11 @@ class Value:
 
     text: str
     gender: str = ""
+
+    @property
+    def alone(self) -> str:
+        """The text outside a sentence: of a job with two forms ("Bäcker/Bäckerin") the first one."""
+        return TWO_FORMS.sub(r"\1", self.text)
 
     def form(self, article: str) -> str:
         """The text with an article: `a` in English, `der`, `dem`, `den` in German; capitalised as the name is."""
