@@ -1,5 +1,8 @@
-"""Seconds by the device's clock, for the jobs in `gpu/`."""
+"""Seconds by the device's clock, for the jobs in `gpu/`, and what a processor was when seconds were measured on it."""
 
+import datetime
+import os
+import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,3 +29,21 @@ def timed(run: Callable[[], Any], seconds: float = 0.15) -> float:
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end) / 1000)
     return sorted(times)[len(times) // 2]
+
+
+def processor(note: str | None = None) -> dict[str, Any]:
+    """Where and when figures of a CPU come from.
+
+    Args:
+        note: What else the machine did.
+    """
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "amx": torch.cpu._is_amx_tile_supported(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 2),
+    } | ({"note": note} if note else {})

@@ -12,11 +12,8 @@ still cost caches and bandwidth. Each figure is the median of a few calls; conte
 """
 
 import argparse
-import datetime
 import json
 import math
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +25,7 @@ from omnie.train.optim.process import keep_pages
 keep_pages()  # as in training; before PyTorch
 
 import torch  # noqa: E402
+from clock import processor  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from omnie.ops.experts import BACKENDS as EXPERTS  # noqa: E402
@@ -172,17 +170,12 @@ def main() -> None:
             print(json.dumps(shown(rows[-1])), file=sys.stderr, flush=True)
         layers.append(layer(model, dtype))
         print(json.dumps(shown(layers[-1])), file=sys.stderr, flush=True)
-    facts = {
-        "date": datetime.date.today().isoformat(),
-        "machine": platform.machine(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load": round(os.getloadavg()[0], 2),
-    } | ({"note": given.note} if given.note else {})
-    result = {"ratios": shown(ratios(rows)), "rows": [*map(shown, rows)], "layers": [*map(shown, layers)], "facts": facts}
+    result = {
+        "ratios": shown(ratios(rows)),
+        "rows": [*map(shown, rows)],
+        "layers": [*map(shown, layers)],
+        "facts": processor(given.note),
+    }
     result["seconds"] = round(time.perf_counter() - started)
     given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(json.dumps(result["ratios"], indent=1))

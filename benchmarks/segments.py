@@ -11,10 +11,7 @@ Seconds are processor time of one thread (`time.thread_time`); each figure is th
 """
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +23,7 @@ from omnie.train.optim.process import keep_pages
 keep_pages()  # as in training; before PyTorch
 
 import torch  # noqa: E402
+from clock import processor  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -145,17 +143,7 @@ def main() -> None:
         for heads, length, causal in CASES:
             rows.append(shown(case(heads, length, causal, dtype)))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    facts = {
-        "date": datetime.date.today().isoformat(),
-        "machine": platform.machine(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load": round(os.getloadavg()[0], 2),
-    } | ({"note": given.note} if given.note else {})
-    given.out.write_text(json.dumps({"rows": rows, "facts": facts}, indent=1) + "\n", "utf-8")
+    given.out.write_text(json.dumps({"rows": rows, "facts": processor(given.note)}, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

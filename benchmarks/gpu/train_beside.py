@@ -2,7 +2,8 @@
 
 Of a decoder's step most is finding what the encoders read, in Python, so decoders train as several runs that go on from the
 mean of their weights every few seconds (`omnie train --peers`), while the encoders train beside them: on an H100 with 16 cores
-four decoders at 18,000 and encoders at 189,000 tokens a second, or twelve decoders at 14,000 each.
+four decoders at 18,000 and encoders at 189,000 tokens a second, or twelve decoders at 14,000 each, when every batch came once.
+Since then each comes four times, and what is read in it is kept (`--reuse`).
 
 Carry what `train_nano.py pack` wrote. Then, in one call or in two on the same machine:
 `python3 benchmarks/gpu/train_beside.py --encoders --minutes 7.3 --decoders 4 -- --lr 0.002 --decay 0.3`, and for the decoder to
@@ -29,7 +30,7 @@ from train_nano import ROOT
 MEETING = Path("/dev/shm/omnie-peers")
 TIMES = 45, 90, 240
 """Seconds after which the runs are quoted."""
-DECODER = ["--rows", "2", "--reuse", "1", "--workers", "1", "--coarse", "0", "--lr-other", "0.8"]
+DECODER = ["--rows", "2", "--reuse", "4", "--workers", "1", "--coarse", "0", "--lr-other", "0.8"]
 DRY = ["--rows", "1", "--row", "1024", "--workers", "1", "--threads", "1", "--reuse", "1"]
 
 

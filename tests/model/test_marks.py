@@ -8,7 +8,7 @@ from omnie.inputs import LEGEND, NAME, SERIES, TICK
 from omnie.model.reading.marks import Caption, Marks, Spot, Text, _rounded, _spots, captions
 from omnie.model.reading.spelling import Speller
 from omnie.model.reading.spelling import table as spelling
-from omnie.model.reading.words import Reading, Told, Words
+from omnie.model.reading.words import Reading, Told
 
 
 def word(row: int, right: float, letters: bytes) -> Text:
@@ -241,7 +241,6 @@ def test_told_marks_are_read_in_place_of_found_ones():
     at, words = torch.tensor([2, 10, 18]), torch.tensor([vocabulary.index(text) for text in (b"9", b"5", b"1")])
     spots = [Spot(TICK, row + 0.5, 0.9, 0.4) for row in (0, 1, 2)] + [bar(0, 1.0, 3.0)]
     told = Told(torch.ones(24, dtype=torch.bool), at, words, torch.ones(3, dtype=torch.bool), (spots,))
-    said: list[Words] = []
     with torch.no_grad():
-        reading(torch.randn(12, 4), [(1, 3, 4)], torch.randn(len(vocabulary), 4), speller, told, True, said)
-    assert b"".join(vocabulary[word] for word in said[0].words).decode() == "9\n5 |7\n1"
+        seen = reading.seen(torch.randn(12, 4), [(1, 3, 4)], speller, told, True)
+    assert b"".join(vocabulary[word] for word in seen.words.words).decode() == "9\n5 |7\n1"

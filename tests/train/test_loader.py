@@ -126,3 +126,17 @@ def test_batches_come_again_only_when_none_is_ready() -> None:
     made.waiting = 1
     next(feed)
     assert feed.fresh == KEPT[0] + 1
+
+
+def test_batches_whose_return_spares_work_come_again_whether_others_are_ready_or_not() -> None:
+    made = Made()
+    made.waiting = 1
+    feed = Feed(made, torch.device("cpu"), torch.float32, reuse=3)
+    feed.spares = True
+    seen = [next(feed).known for _ in range(40 * KEPT[0])]
+    places = {}
+    for place, known in enumerate(seen):
+        places.setdefault(id(known), []).append(place)
+    assert feed.fresh == len(places) and 2.7 < len(seen) / len(places) <= 3
+    assert max(map(len, places.values())) == 3
+    assert min(b - a for own in places.values() for a, b in zip(own, own[1:])) > KEPT[0]

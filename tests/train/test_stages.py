@@ -165,6 +165,29 @@ def test_tokens_are_shortened_once_when_the_encoders_have_had_their_time(tmp_pat
     assert len(shortened) == 1
 
 
+@pytest.mark.parametrize(("reuse", "rest", "again"), [(2, 1.0, False), (1, 1.0, True), (2, 0.0, True)])
+def test_a_batch_that_comes_again_is_read_again_only_by_encoders_that_learn(reuse, rest, again, tmp_path, monkeypatch) -> None:
+    """And what is learned from it is the same: the loss, and what flows back into every weight."""
+    trainer = Trainer(config(tmp_path, rest=rest, reuse=reuse, pointing=0.3, teach=0.0))
+    step = next(feed())
+    assert {"pixel_values", "input_features"} <= step.inputs.keys()
+    encoded: list[int] = []
+
+    def encode(modality, signal, sizes, encode=trainer.model.model._encode):
+        encoded.append(modality)
+        return encode(modality, signal, sizes)
+
+    monkeypatch.setattr(trainer.model.model, "_encode", encode)
+    found = []
+    for _ in range(2):
+        loss, _ = trainer.loss(step)
+        gradients = torch.autograd.grad(loss, [p for p in trainer.model.parameters() if p.requires_grad], allow_unused=True)
+        found.append((len(encoded), loss.detach(), [g for g in gradients if g is not None]))
+    (once, loss, first), (twice, same, second) = found
+    assert once > 1 and twice == (2 * once if again else once)
+    assert torch.equal(loss, same) and len(first) == len(second) and all(map(torch.equal, first, second))
+
+
 def test_encoders_rest_while_the_decoder_begins_to_read(tmp_path) -> None:
     trainer = Trainer(config(tmp_path, steps=4, rest=0.5))
     body = trainer.model.model

@@ -22,7 +22,7 @@ from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.layers.convolution import ShortConvolution, neighbours
 from omnie.model.layers.trail import Following
 from omnie.model.masks import decoder_mask, packed_mask
-from omnie.model.reading import Told, Words, read, readings
+from omnie.model.reading import Seen, Told, Words, read, readings
 from omnie.model.vision import VisionEncoder, VisionOutput, vision_encoder
 from omnie.ops.attention.segments import SegmentAttention
 from omnie.ops.flashmask import ColumnMask
@@ -74,6 +74,7 @@ class OmniBody(nn.Module):
         audio_lengths: Tensor | None = None,
         told: dict[str, Told] | None = None,
         said: dict[int, Words] | None = None,
+        kept: dict[int, Seen] | None = None,
         cache: Cache | None = None,
         trace: RouterTrace | None = None,
         **kwargs: Any,
@@ -81,38 +82,37 @@ class OmniBody(nn.Module):
         """Encodes the media, places their features into the text and runs the decoder.
 
         `told`: modality ("image", "video", "audio") -> what is read in it in place of what the encoder reads, in training.
-        `said`: takes what was read, by modality.
+        `said`: takes what was read, by modality. `kept`: takes what was seen, by modality; media whose modality it has already
+        are not encoded, but shown as they were seen then.
         """
         x = self.language_model.embed_tokens(input_ids)
-        told = told or {}
+        told, known = told or {}, kept or {}
         media: dict[str, VisionOutput | AudioOutput] = {}
-        if pixel_values is not None:
-            media["image"] = present(self.visual, IMAGE)(pixel_values, image_grid_thw)
-            x = self._place(x, mm_token_type_ids, IMAGE, media["image"].tokens, image_grid_thw, told.get("image"), said)
-        if pixel_values_videos is not None:
-            media["video"] = present(self.visual, VIDEO)(pixel_values_videos, video_grid_thw)
-            x = self._place(x, mm_token_type_ids, VIDEO, media["video"].tokens, video_grid_thw, told.get("video"), said)
-        if input_features is not None:
-            media["audio"] = present(self.audio, AUDIO).encode_batch(input_features, audio_lengths)
-            heard = real_tokens(media["audio"], audio_lengths)
-            x = self._place(x, mm_token_type_ids, AUDIO, heard, audio_lengths, told.get("audio"), said)
+        given = (
+            (IMAGE, pixel_values, image_grid_thw),
+            (VIDEO, pixel_values_videos, video_grid_thw),
+            (AUDIO, input_features, audio_lengths),
+        )
+        for modality, signal, sizes in given:
+            if signal is not None:
+                name, tokens_TD = MODALITIES[modality], None
+                if modality not in known:
+                    media[name], tokens_TD = self._encode(modality, signal, sizes)
+                words = self.language_model.embed_tokens.weight
+                seen = read(self.reading, modality, tokens_TD, sizes, words, told.get(name), said, kept)
+                x = place(x, mm_token_type_ids, modality, seen)
         types = mm_token_type_ids if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
         hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, **kwargs)
         return OmniOutput(hidden=hidden, media=media, trace=trace)
 
-    def _place(
-        self,
-        x_BTD: Tensor,
-        types_BT: Tensor | None,
-        modality: int,
-        tokens_TD: Tensor,
-        sizes: Tensor,
-        told: Told | None,
-        said: dict[int, Words] | None,
-    ) -> Tensor:
-        words = self.language_model.embed_tokens.weight
-        return place(x_BTD, types_BT, modality, read(self.reading, modality, tokens_TD, sizes, words, told, said))
+    def _encode(self, modality: int, signal: Tensor, sizes: Tensor) -> tuple[VisionOutput | AudioOutput, Tensor]:
+        """What the modality's encoder says, and its real tokens [T, D]."""
+        if modality == AUDIO:
+            heard = present(self.audio, AUDIO).encode_batch(signal, sizes)
+            return heard, real_tokens(heard, sizes)
+        seen = present(self.visual, modality)(signal, sizes)
+        return seen, seen.tokens
 
 
 def encoders(config: Architecture) -> tuple[VisionEncoder | None, AudioEncoder | None]:

@@ -46,7 +46,11 @@ class TrainConfig:
     prompt: Annotated[float, "Factor on the loss of the user's own words."] = 0.3
     mix: Annotated[Path | None, "TOML file: skill or group = factor, or = [[progress, factor], ...]."] = None
     workers: Annotated[int, "Processes that make data, for each training process."] = 1
-    reuse: Annotated[int, "Times that a batch may come: again when no new one is ready, so that a fast device never waits."] = 1
+    reuse: Annotated[
+        int,
+        "Times that a batch may come: again when no new one is ready, so that a fast device never waits; while encoders rest, "
+        "always, as what they read in it is kept.",
+    ] = 1
     nice: Annotated[int, "By how much the data processes' priority is lowered."] = 0
     processes: Annotated[int, "Training processes on a CPU, each with its own batches, sharing the optimiser's work."] = 1
     peers: Annotated[Path | None, "Folder in which runs side by side meet, to go on from the mean of their weights."] = None

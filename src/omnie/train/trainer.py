@@ -36,7 +36,7 @@ from omnie.train.record import state
 from omnie.train.record.log import RunLog
 from omnie.train.record.meter import Meter
 from omnie.train.revival import revive
-from omnie.train.stream.feed import Batches, Feed, Step
+from omnie.train.stream.feed import Batches, Feed, Known, Step
 from omnie.train.stream.loader import Loader, LoaderSettings, Source, resume
 from omnie.train.stream.source import BUILT_IN, default_source
 from omnie.train.validate import validate
@@ -99,6 +99,7 @@ def _follow(trainer: "Trainer", make: Callable[[Team], Loader], team: Team, pipe
                 pipe.send(feed.state)
             else:
                 feed.progress(trainer.progress)
+                feed.spares = trainer.reads_once
                 trainer.step(feed, order[1])
 
 
@@ -164,6 +165,7 @@ class Trainer:
             self._begin_answers()
             rate = self.schedule.rate(self.steps, self.seconds)
             self.team.order(STEP, rate)
+            feed.spares = self.reads_once
             self.step(feed, rate, log)
             self._meet()
             feed.progress(self.progress)
@@ -220,16 +222,27 @@ class Trainer:
         self.meter.note(norm=norm, rate=rate)
         self._guard(norm, log)
 
+    @property
+    def _resting(self) -> bool:
+        return self.progress < self.config.encoders + self.config.rest
+
+    @property
+    def reads_once(self) -> bool:
+        """Whether a batch that comes again is shown as it was read the first time, by encoders that do not change."""
+        settled = self.progress >= self.config.encoders and not self.optimizer.rounds
+        return self._resting and settled and self.config.reuse > 1
+
     def loss(self, step: Step, rate: float = 1.0) -> tuple[Tensor, RouterTrace]:
         """The sum of all losses of one batch, and the routers' trace."""
         if self.progress < self.config.encoders and (step.alignments or step.named):
             return self._encoder_loss(step), RouterTrace()
-        resting = self.progress < self.config.encoders + self.config.rest
+        resting = self._resting
         self._rest(resting)
         trace = RouterTrace()
         said: dict[int, Words] = {}
         pointers = Pointers(step.inputs["segment_ids"], told_heads(self.model.config)) if self.config.pointing else None
-        passed = {"told": self._told(step), "said": said, "attend": pointers}
+        known = step.known if self.reads_once else Known()
+        passed = {"told": None if known.seen else self._told(step), "said": said, "kept": known.seen, "attend": pointers}
         # One logit a row: the head is applied below, to labelled positions only.
         output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1, **passed)
         hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.targets.positions)
@@ -238,8 +251,8 @@ class Trainer:
         self.meter.skills(step.skills, by_skill)
         total = loss + router_loss(trace, self.routers)
         if pointers:
-            places = told_places(step.inputs, step.labels, said, self.breaks)
-            for name, pointing in pointers.losses(places).items():
+            known.places = known.places or told_places(step.inputs, step.labels, said, self.breaks)
+            for name, pointing in pointers.losses(known.places).items():
                 self.meter.add(f"pointing/{name}", pointing.detach())
                 total = total + self.config.pointing * pointing
         if self.config.prompt and len(step.prompt.positions):

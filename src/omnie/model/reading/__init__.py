@@ -4,6 +4,6 @@
 `ngrams.py` (which letters usually follow each other), `marks.py` (what charts' marks say), `things.py` (what is drawn).
 """
 
-from omnie.model.reading.words import MEMORY, Reading, Readings, Told, Words, read, readings
+from omnie.model.reading.words import MEMORY, Reading, Readings, Seen, Told, Words, read, readings
 
-__all__ = ["MEMORY", "Reading", "Readings", "Told", "Words", "read", "readings"]
+__all__ = ["MEMORY", "Reading", "Readings", "Seen", "Told", "Words", "read", "readings"]

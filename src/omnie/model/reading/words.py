@@ -107,6 +107,18 @@ class Words(NamedTuple):
     last_but_one: np.ndarray
 
 
+class Seen(NamedTuple):
+    """What a reading makes of an encoder's tokens: all that it takes to show the same media again while the encoders rest.
+
+    Attributes:
+        tokens: [T, D], zero where a thing is named.
+        words: What is read.
+    """
+
+    tokens: Tensor
+    words: Words
+
+
 class Reading(nn.Module):
     """Reads tokens in order. In a medium without writing or speech every step is blank and nothing is added.
 
@@ -163,39 +175,49 @@ class Reading(nn.Module):
         speller: Speller,
         told: Told | None = None,
         still: bool = False,
-        said: list[Words] | None = None,
     ) -> Tensor:
-        """Tokens with the words that are read in them.
+        """Tokens with the words that are read in them: what is `seen`, as it is `shown`. [T, D]."""
+        return self.shown(self.seen(tokens_TD, sizes, speller, told, still), sizes, words_VD)
+
+    def seen(
+        self, tokens_TD: Tensor, sizes: Sequence[Size], speller: Speller, told: Told | None = None, still: bool = False
+    ) -> Seen:
+        """What is read in tokens; no gradient flows through the choice.
 
         Args:
             tokens_TD: The tokens of several items, one item after the other.
             sizes: Of each item: frames, rows and columns of its tokens.
-            words_VD: The token embeddings.
             speller: The vocabulary.
             told: What is to be read at some steps whatever the tokens say.
             still: Whether these are pictures, in which things are named and charts read, not clips.
-            said: Takes what is read, when given.
+        """
+        x, named = tokens_TD, None
+        if self.things is not None and still:
+            named, hidden = self.things.read(tokens_TD, sizes, self.steps, speller)
+            x = x.index_fill(0, torch.from_numpy(hidden).to(x.device), 0.0)
+        spots = self.marks.read(tokens_TD, sizes) if self.marks is not None and still else None
+        if spots is not None and told is not None and told.spots:
+            spots = [list(own if known is None else known) for own, known in zip(spots, told.spots, strict=True)]
+        return Seen(x, self.read(tokens_TD, sizes, speller, told, named, spots))
+
+    def shown(self, seen: Seen, sizes: Sequence[Size], words_VD: Tensor) -> Tensor:
+        """Tokens with their places and the words that are read in them.
+
+        Args:
+            seen: What `seen` returned.
+            sizes: As there.
+            words_VD: The token embeddings.
 
         Returns:
             [T, D]
         """
-        x, device = tokens_TD, tokens_TD.device
-        seen = None
-        if self.things is not None and still:
-            seen, shown = self.things.read(tokens_TD, sizes, self.steps, speller)
-            x = x.index_fill(0, torch.from_numpy(shown).to(device), 0.0)
+        x, read = seen
         if self.place is not None:
             places_TW = places(sizes).to(x)
             x = x + self.place(places_TW)
-        spots = self.marks.read(tokens_TD, sizes) if self.marks is not None and still else None
-        if spots is not None and told is not None and told.spots:
-            spots = [list(own if known is None else known) for own, known in zip(spots, told.spots, strict=True)]
-        read = self.read(tokens_TD, sizes, speller, told, seen, spots)
-        if said is not None:
-            said.append(read)
         if not len(read.words):
             return x
-        words_W, tokens_W, slots_W, *before = (torch.from_numpy(values).to(device) for values in read)
+        words_W, tokens_W, slots_W, *before = (torch.from_numpy(values).to(x.device) for values in read)
         said_WD = words_VD.index_select(0, words_W)
         recalled_WM = F.pad(self.recall(said_WD), (0, 0, 0, 1))  # the last row stands for no word, which -1 finds
         said_WD = said_WD + self.before(torch.cat([recalled_WM[index] for index in before], dim=-1))
@@ -407,28 +429,34 @@ def readings(steps: dict[str, int] | None, hidden: int, vocabulary: int) -> Read
 def read(
     reading: Readings | None,
     modality: int,
-    tokens_TD: Tensor,
+    tokens_TD: Tensor | None,
     sizes: Tensor,
     words_VD: Tensor,
     told: Told | None = None,
     said: dict[int, Words] | None = None,
+    kept: dict[int, Seen] | None = None,
 ) -> Tensor:
     """Tokens as the decoder sees them: with what is read in them, where the model reads this medium.
 
     Args:
         modality: Of `inputs.py`.
+        tokens_TD: What the encoder says; not needed where `kept` has the modality.
         sizes: Grids [I, 3] or lengths [A] of the items, as the model's inputs have them.
         said: Takes what is read, by modality, when given.
+        kept: What was seen in the same media before, by modality: taken from there if it is there, else put there.
     """
     name = READ_AS[modality]
-    if reading is None or name not in reading:
-        return tokens_TD
+    kept = {} if kept is None else kept
     items = [token_grid(modality, size) for size in sizes.tolist()]
-    found: list[Words] = []
-    tokens_TD = reading[name](tokens_TD, items, words_VD, Speller.of(reading.spelling), told, modality == IMAGE, found)
+    if modality not in kept:
+        assert tokens_TD is not None, "there is nothing to read"
+        if reading is None or name not in reading:
+            return tokens_TD
+        kept[modality] = reading[name].seen(tokens_TD, items, Speller.of(reading.spelling), told, modality == IMAGE)
+    assert reading is not None, "what was kept was read"
     if said is not None:
-        said[modality] = found[0]
-    return tokens_TD
+        said[modality] = kept[modality].words
+    return reading[name].shown(kept[modality], items, words_VD)
 
 
 def token_grid(modality: int, size: Any) -> Size:

@@ -4,15 +4,17 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from omnie.model.reading import Seen
 from omnie.processor.tokens import COUNT
 from omnie.train.objective.losses import AlignmentTensors, MarkedTensors, NamedTensors, Targets, prompt_targets_of, targets_of
+from omnie.train.objective.pointing import Places
 from omnie.train.stream.packing import Alignment, Batch, Marked, Named
 
 AHEAD = 3
@@ -23,12 +25,21 @@ HOST = ("image_grid_thw", "video_grid_thw", "audio_lengths")
 """Inputs whose values shape the computation: they stay on the host, so that reading them waits for nothing."""
 
 
+@dataclass(eq=False)
+class Known:
+    """What a pass finds out about a batch that does not change while the encoders rest: what is seen in its media, by modality,
+    and where its answers' words stand."""
+
+    seen: dict[int, Seen] = field(default_factory=dict)
+    places: Places | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One batch on the device: the model's arguments, targets (answers, and the prompt's words), alignments, things, marks, and
     its skills; the labels [B, T] stay on the host.
 
-    `tokens` of its `slots` are real, the others padding.
+    `tokens` of its `slots` are real, the others padding. `known` is the same whenever the batch comes again.
     """
 
     inputs: dict[str, Tensor]
@@ -41,6 +52,7 @@ class Step:
     skills: tuple[str, ...]
     tokens: int
     slots: int
+    known: Known = field(default_factory=Known)
 
     def tensors(self) -> Iterator[Tensor]:
         """Those that lie on the device."""
@@ -69,11 +81,15 @@ class Feed:
         device, dtype: Of the steps' tensors.
         reuse: How often a batch may come: again when no new one is ready, the one whose last time is longest ago first. With
             more than 1, which batches come depends on the time that they take.
+
+    Attributes:
+        spares: Whether a batch that comes again costs less than a new one. Then each comes `reuse` times, ready or not, with
+            `KEPT[0]` others in between.
     """
 
     def __init__(self, batches: Batches, device: torch.device, dtype: torch.dtype, reuse: int = 1):
         self.batches, self.device, self.dtype, self.reuse = batches, device, dtype, reuse
-        self.state, self.fresh = batches.state, 0
+        self.state, self.fresh, self.spares = batches.state, 0, False
         self._kept: deque[tuple[Step, int]] = deque(maxlen=KEPT[1])
         self._ready: queue.Queue | None = None
         if device.type == "cuda":
@@ -98,7 +114,7 @@ class Feed:
         return self
 
     def __next__(self) -> Step:
-        if self._kept and self.fresh >= KEPT[0] and self._idle:
+        if len(self._kept) > KEPT[0] if self.spares else self._kept and self.fresh >= KEPT[0] and self._idle:
             step, times = self._kept.popleft()
         else:
             step, times = self._next(), 0
