@@ -6,7 +6,7 @@ so the one way to an answer is to find the question's words again. What nouns st
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -28,56 +28,14 @@ NOUN = 0.4
 """Share of relations that are a noun."""
 DROPPED, BENT = 0.25, 0.2
 """Shares of a relation's words that a question leaves out, and that it bends ("driving" for "drives")."""
-ASKING = {
-    "en": {
-        "person": ("who", "whom", "which person"),
-        "city": ("where", "which city", "to where"),
-        "venue": ("where", "which place"),
-        "date": ("when", "which date", "on what date"),
-        "day": ("when", "which day", "on which day"),
-        "time": ("when", "at what time"),
-        "year": ("when", "in which year", "which year"),
-        "price": ("how much", "what", "which price"),
-        "money": ("how much", "which sum"),
-        "hours": ("how long", "how many hours"),
-        "days": ("how long", "how many days"),
-        "count": ("how many",),
-        "stock": ("how many",),
-        "kg": ("how much", "how heavy", "what weight"),
-        "company": ("which company", "which firm", "who"),
-        "room": ("which room", "where"),
-        "code": ("which number", "what number"),
-        "colour": ("which colour",),
-    },
-    "de": {
-        "person": ("wer", "wen", "wem", "welche Person"),
-        "city": ("wo", "wohin", "welche Stadt", "in welcher Stadt"),
-        "venue": ("wo", "an welchem Ort"),
-        "date": ("wann", "an welchem Datum"),
-        "day": ("wann", "an welchem Tag"),
-        "time": ("wann", "um wie viel Uhr"),
-        "year": ("wann", "in welchem Jahr"),
-        "price": ("wie viel", "was", "welcher Preis"),
-        "money": ("wie viel", "welche Summe"),
-        "hours": ("wie lange", "wie viele Stunden"),
-        "days": ("wie lange", "wie viele Tage"),
-        "count": ("wie viele",),
-        "stock": ("wie viele",),
-        "kg": ("wie viel", "wie schwer", "welches Gewicht"),
-        "company": ("welche Firma", "wer"),
-        "room": ("welcher Raum", "in welchem Raum"),
-        "code": ("welche Nummer",),
-        "colour": ("welche Farbe",),
-    },
-}
-"""What a question says for a value of a kind; besides `WHAT`."""
-WHAT = {"en": ("what", "which", "what"), "de": ("was", "welche", "welcher", "welches")}
 HELPERS = {"en": ("", "", "does", "is", "did", "has"), "de": ("", "", "", "ist", "hat")}
+ENDINGS = {"en": ("", "s", "ed", "ing", "e"), "de": ("", "t", "en", "e", "er", "st")}
 
 
 def made_up(rng: np.random.Generator, language: str) -> Domain:
     """A domain of three or four relations that exist in this passage only."""
     subject = pick(rng, SUBJECTS)
+    # In German a clock is an "Uhr", which every time has in it ("7 Uhr"): no passage has both.
     left_out = "time" if subject == "product" else pick(rng, ("time", "product"))
     kinds = [kind for kind in VALUES if kind not in (subject, left_out)]
     chosen = [kinds[int(place)] for place in rng.permutation(len(kinds))[: int(rng.integers(3, 5))]]
@@ -99,7 +57,7 @@ def _noun(rng: np.random.Generator, language: str, subject: str, kind: str) -> F
 
     def written(task: str, count: int) -> list[Template]:
         frames = [pick(rng, wordings(task, language, "train", FRAMES)).text for _ in range(count)]
-        return [_template(rng, language, [frame], name, subject, kind) for frame in frames]
+        return [_template(rng, language, frame, name, subject, kind) for frame in frames]
 
     return _fact(subject, kind, written("told", 2), written("asked", 3), written("whose", 2))
 
@@ -110,9 +68,9 @@ def _words(rng: np.random.Generator, language: str, subject: str, kind: str) -> 
     ends = ["{thing}", "{value}"] if rng.random() < 0.6 else ["{value}", "{thing}"]
     told = [*before, ends[0], *between, ends[1], *behind]
     make = partial(_template, rng, language, name="", subject=subject, kind=kind)
-    asked = [make([_question(rng, language, told, "{value}", kind)]) for _ in range(3)]
-    whose = [make([_question(rng, language, told, "{thing}", subject)]) for _ in range(2)]
-    return _fact(subject, kind, [make([" ".join(told) + "."])], asked, whose)
+    asked = [make(_question(rng, language, told, "{value}", kind)) for _ in range(3)]
+    whose = [make(_question(rng, language, told, "{thing}", subject)) for _ in range(2)]
+    return _fact(subject, kind, [make(" ".join(told) + ".")], asked, whose)
 
 
 def _fact(subject: str, kind: str, told: list[Template], asked: list[Template], whose: list[Template]) -> Fact:
@@ -125,7 +83,7 @@ def _fact(subject: str, kind: str, told: list[Template], asked: list[Template], 
 def _question(rng: np.random.Generator, language: str, told: Sequence[str], sought: str, kind: str) -> str:
     """What is told, with a question word for what is sought: in its place or in front, some words left out or bent."""
     other = "{thing}" if sought == "{value}" else "{value}"
-    asking = pick(rng, WHAT[language] + ASKING[language].get(kind, ()) * 2)
+    asking = pick(rng, _asking(language, kind)).wording(rng)
     said = [word for word in told if word in (sought, other) or rng.random() >= DROPPED]
     said = said if len(said) > 2 else list(told)
     said = [word if word in (sought, other) or rng.random() >= BENT else _bent(rng, language, word) for word in said]
@@ -138,16 +96,25 @@ def _question(rng: np.random.Generator, language: str, told: Sequence[str], soug
     return " ".join(filter(None, (asking, pick(rng, HELPERS[language]), *rest))) + "?"
 
 
+@cache
+def _asking(language: str, kind: str) -> tuple[Template, ...]:
+    """What asks for anything, and twice what asks for a kind."""
+    try:
+        own = wordings(f"ask {kind}", language, "train", FRAMES)
+    except KeyError:
+        own = ()
+    return wordings("ask", language, "train", FRAMES) + 2 * own
+
+
 def _bent(rng: np.random.Generator, language: str, word: str) -> str:
     """A word with another ending."""
-    endings = {"en": ("", "s", "ed", "ing", "e"), "de": ("", "t", "en", "e", "er", "st")}[language]
-    return word[: max(3, len(word) - int(rng.integers(3)))] + pick(rng, endings)
+    return word[: max(3, len(word) - int(rng.integers(3)))] + pick(rng, ENDINGS[language])
 
 
-def _template(rng: np.random.Generator, language: str, parts: Sequence[str], name: str, subject: str, kind: str) -> Template:
+def _template(rng: np.random.Generator, language: str, frame: str, name: str, subject: str, kind: str) -> Template:
     """A frame whose places are the slots of a fact; things of German may take an article."""
     slots = {"thing": _slot(rng, language, subject), "value": _slot(rng, language, kind)}
-    return Template(f"{language}/made-up", "".join(parts).format(name=name, **slots))
+    return Template(f"{language}/made-up", frame.format(name=name, **slots))
 
 
 def _slot(rng: np.random.Generator, language: str, kind: str) -> str:
