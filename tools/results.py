@@ -152,6 +152,7 @@ def _origin(found: dict[str, Any], exchanged: bool) -> str:
     )
     control = control if exchanged else ""
     origin = f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
+    origin += " Calls are held to the tools on offer, as everywhere." if "tools" in found["skills"] else ""
     return origin + guided(found["model"]["sha256"])
 
 
