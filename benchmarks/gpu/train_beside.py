@@ -31,7 +31,7 @@ MEETING = Path("/dev/shm/omnie-peers")
 TIMES = 45, 90, 240
 """Seconds after which the runs are quoted."""
 DECODER = ["--rows", "2", "--reuse", "4", "--workers", "1", "--coarse", "0", "--lr-other", "0.8"]
-DRY = ["--rows", "1", "--row", "1024", "--workers", "1", "--threads", "1", "--reuse", "1"]
+DRY = ["--rows", "1", "--row", "1024", "--workers", "1", "--threads", "1", "--reuse", "2"]
 
 
 def main() -> int:
