@@ -41,8 +41,8 @@ What its encoders read on their own, before the decoder answers (texts, names of
   text layer.
 - It takes what is familiar for true: a chart of a kind that it does not know gets an answer that sounds sure.
 - One question at a time: it was not trained on conversations or instructions hidden in files, and it is not made safe against
-  any of them. It calls tools, half the time the wrong one or with the wrong words. Do not let its answers decide anything that matters
-  to somebody.
+  any of them. It calls tools, half the time the wrong one or with the wrong words. Do not let its answers decide anything that
+  matters to somebody.
 
 ## How it was trained
 
