@@ -66,18 +66,20 @@ def composed(rng: np.random.Generator, language: str) -> tuple[str, dict[str, st
         key, phrases = known[kind]
         fields[key] = KINDS[kind](rng, language, "train").alone
         how = pick(rng, ("bare", "label", "words", "words", "among")) if mixed else usual
-        if how == "among":
-            said = " ".join([*words(rng, language, 0, 3), fields[key], *words(rng, language, 0, 2)])
-            pieces.append(tidy(said) if joint in SENTENCES or not pieces else said)
+        if how == "bare":
+            pieces.append(fields[key])
         elif how == "label":
             names = [key, *(name for name, of in labels(language, "train").items() if of == kind)]
             pieces.append(style.format(k=spelled(pick(rng, names)), v=fields[key]))
-        elif how == "words":
-            phrase = pick(rng, phrases)
-            pieces.append((tidy(phrase) if joint in SENTENCES or not pieces else phrase).format(fields[key]))
         else:
-            pieces.append(fields[key])
+            phrase = pick(rng, phrases) if how == "words" else _among(rng, language)
+            pieces.append((tidy(phrase) if joint in SENTENCES or not pieces else phrase).format(fields[key]))
     return joint.join(pieces) + pick(rng, ("", "", ".", "!")), fields
+
+
+def _among(rng: np.random.Generator, language: str) -> str:
+    """A place for a value among words that say nothing."""
+    return " ".join([*words(rng, language, 0, 3), "{}", *words(rng, language, 0, 2)])
 
 
 def orders(rng: np.random.Generator, fields: dict[str, str], language: str, split: Split) -> Iterator[Turn]:
