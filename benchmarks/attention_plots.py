@@ -62,21 +62,21 @@ def speed(result: dict[str, Any]) -> None:
 
 
 def curve(result: dict[str, Any]) -> None:
-    """Share of attention FLOPs saved against the needles found, and against the perplexity, for each length."""
+    """Share of attention FLOPs saved against the needles found, and against what right answers cost, for each length."""
     figure, (left, right) = _figure(10, 4, 2)
     colours = ("#94a3b8", "#f59e0b", "#60a5fa", "#1d4ed8")
     for text, colour in zip(result["texts"], colours, strict=False):
-        exact = next(row["perplexity"] for row in text["levels"] if row["level"] == "exact")
+        exact = next(row["nats"] for row in text["levels"] if row["level"] == "exact")
         for family, marker in (("certified", "o-"), ("fast", "s--")):
             rows = [row for row in text["levels"] if row["level"].startswith(("exact", family))]
-            points = sorted((100 * row["saved"], row["needles"], 100 * (row["perplexity"] / exact - 1)) for row in rows)
+            points = sorted((100 * row["saved"], row["needles"], row["nats"] - exact) for row in rows)
             saved, needles, worse = zip(*points, strict=True)
             left.plot(saved, needles, marker, color=colour, label=f"{text['tokens']:,} tokens, {family}")
             right.plot(saved, worse, marker, color=colour)
     left.set_ylabel("needles found, %")
     left.set_ylim(-2, 102)
     left.legend(frameon=False, fontsize=7)
-    right.set_ylabel("perplexity, % above that of exact attention")
+    right.set_ylabel("nats a token of right answers, above exact attention's")
     for axes in (left, right):
         axes.set_xlabel("attention FLOPs of the text saved, % (bounds included)")
     _save(figure, "attention_curve.svg")

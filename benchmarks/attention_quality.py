@@ -1,4 +1,4 @@
-"""What dynamic attention saves and what it costs: share of FLOPs saved against needles found and perplexity.
+"""What dynamic attention saves and what it costs: share of FLOPs saved against needles found and how sure answers are.
 
 `python benchmarks/attention_quality.py [--lengths 2048 8192 32768 131072] [--needles 40] [--cases N]` writes
 `benchmarks/results/attention_quality.json` and `docs/attention_curve.svg`. For each length a held-out text of about so many
@@ -6,7 +6,8 @@ tokens, in which single sentences tell the value of a key each (`omnie.data.text
 over a cache, and then asked for each of its needles:
 
 - needles: the share of answers that are right (the value, or a quotation that ends with it), with its 95 % interval;
-- perplexity: of the text's second half, given all before;
+- nats: what a token of the right quotations costs, each given all before it (a model that looks ahead says nothing by the
+  perplexity of a prompt);
 - skills: with `--cases`, held-out examples of each group, scored as `omnie eval skills` scores them.
 
 Sinks, window and last queries are what the library keeps by default. A level holds for the text and for the answers.
@@ -15,7 +16,6 @@ Sinks, window and last queries are what the library keeps by default. A level ho
 import argparse
 import copy
 import json
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -79,26 +79,26 @@ def places(first: int, count: int) -> Tensor:
 
 
 @torch.inference_mode()
-def read(model: Any, ids: Tensor, attend: DynamicAttention, room: int) -> tuple[KeyValueCache, float]:
-    """The cache of a text, and the perplexity of its second half."""
-    length = ids.shape[1]
-    cache, losses = KeyValueCache(length + room), []
-    for first in range(0, length, PIECE):
-        part, following = ids[:, first : first + PIECE], ids[0, first + 1 : first + PIECE + 1]
-        logits = model(part, places(first, part.shape[1]), cache=cache, past=first, attend=attend).logits[0]
-        losses.append(torch.nn.functional.cross_entropy(logits[: len(following)].float(), following, reduction="none"))
+def step(model: Any, cache: KeyValueCache, ids: Tensor, attend: DynamicAttention) -> Tensor:
+    """The logits [V] behind the last of these tokens; the cache grows by them."""
+    past = cache.length
+    return model(ids, places(past, ids.shape[1]), cache=cache, past=past, logits_to_keep=1, attend=attend).logits[0, -1]
+
+
+def read(model: Any, ids: Tensor, attend: DynamicAttention, room: int) -> KeyValueCache:
+    """The cache of a text."""
+    cache = KeyValueCache(ids.shape[1] + room)
+    for part in ids.split(PIECE, dim=1):
+        step(model, cache, part, attend)
         print(f"\r{cache.length} tokens", end="", file=sys.stderr, flush=True)
-    return cache, math.exp(float(torch.cat(losses)[length // 2 :].mean()))
+    return cache
 
 
-@torch.inference_mode()
 def answer(model: Any, cache: KeyValueCache, ids: Tensor, attend: DynamicAttention) -> list[int]:
     """The likeliest tokens after a question, without the end token."""
     said: list[int] = []
     while len(said) < LIMIT:
-        past = cache.length
-        logits = model(ids, places(past, ids.shape[1]), cache=cache, past=past, logits_to_keep=1, attend=attend).logits
-        token = int(logits[0, -1].argmax())
+        token = int(step(model, cache, ids, attend).argmax())
         if token == ID[END]:
             break
         said.append(token)
@@ -106,16 +106,27 @@ def answer(model: Any, cache: KeyValueCache, ids: Tensor, attend: DynamicAttenti
     return said
 
 
+def losses(model: Any, cache: KeyValueCache, ids: Tensor, right: list[int], attend: DynamicAttention) -> list[float]:
+    """What each token of the right answer costs after a question, in nats."""
+    found = []
+    for token in right:
+        found.append(-float(step(model, cache, ids, attend).float().log_softmax(-1)[token]))
+        ids = torch.tensor([[token]])
+    return found
+
+
 def measure(model: Any, encoder: Any, level: Level, given: Text) -> dict[str, Any]:
     """One point of the curve."""
     attend, began = DynamicAttention(level), time.perf_counter()
-    room = LIMIT + max(ids.shape[1] for ids in given.questions)
-    cache, perplexity = read(model, given.shared, attend, room)
+    quotes = [[*encoder.tokenizer.encode(needle.quote), ID[END]] for needle in given.hay.needles]
+    room = max(LIMIT, *map(len, quotes)) + max(ids.shape[1] for ids in given.questions)
+    cache = read(model, given.shared, attend, room)
     seconds = time.perf_counter() - began
-    right = []
-    for needle, ids in zip(given.hay.needles, given.questions, strict=True):
+    right, lost = [], []
+    for needle, quote, ids in zip(given.hay.needles, quotes, given.questions, strict=True):
         said = answer(model, cache.branch(), ids, copy.deepcopy(attend))
         right.append(quoted(needle.answer, encoder.decode(said)))
+        lost += losses(model, cache.branch(), ids, quote, copy.deepcopy(attend))
     share, low, high = wilson(int(sum(right)), len(right))
     stats = [layer.prefill for layer in attend.layers.values()]
     row = {
@@ -123,7 +134,7 @@ def measure(model: Any, encoder: Any, level: Level, given: Text) -> dict[str, An
         "saved": 1 - sum(s.flops for s in stats) / sum(s.exact for s in stats),
         "kept_tiles": sum(s.kept for s in stats) / sum(s.tiles for s in stats),
         "dropped_mass_bound": max(s.worst for s in stats),
-        "perplexity": perplexity,
+        "nats": sum(lost) / len(lost),
         "needles": 100 * share,
         "low": 100 * low,
         "high": 100 * high,

@@ -39,6 +39,7 @@ ROUTER, EMBEDDING = LAYER + "mlp.groups.text.gate.weight", "model.language_model
 def model() -> Omni:
     torch.manual_seed(3)
     toy = Omni(architecture("toy"))
+    torch.nn.init.normal_(toy.model.language_model.lookahead.proj.weight, std=0.1)
     for module in toy.modules():
         if isinstance(module, Router):
             module.bias.normal_(std=0.1)
@@ -102,7 +103,14 @@ def test_every_matrix_is_in_4_bits_and_nothing_else(model, packed):
     left = [n for n, m in again.named_modules() if isinstance(m, torch.nn.Linear | Experts)]
     assert left == ["model.visual.patch_embed.colour", "model.reading.image.place", "model.reading.image.source", "lm_head"]
     kept = {name: parameter for name, parameter in again.named_parameters() if parameter.dim() > 1}
-    fine = ("gate.weight", "_convolution", "following.places", EMBEDDING, *(f"{name}.weight" for name in left))
+    fine = (
+        "gate.weight",
+        "_convolution",
+        "following.places",
+        "lookahead.convolution",
+        EMBEDDING,
+        *(f"{name}.weight" for name in left),
+    )
     assert all(any(part in name for part in fine) for name in kept)
     assert again.lm_head.weight is again.model.language_model.embed_tokens.weight
     stored = load_file(packed / WEIGHTS)
@@ -224,7 +232,7 @@ def test_the_report_adds_up_to_the_files(model, plain, tmp_path):
 def test_the_report_says_which_groups_are_in_4_bits(plain, tmp_path):
     groups = quantise(plain, tmp_path / "new")["groups"]
     bits = {name: group["bits_per_parameter"] for name, group in groups.items()}
-    assert all(4 < bits[name] < 4.5 for name in ("attention", "dense layers", "shared experts"))
+    assert all(4 < bits[name] < 4.5 for name in ("attention", "lookahead", "dense layers", "shared experts"))
     assert all(4 < bits[name] < 4.8 for name in ("text experts", "vision experts", "audio experts")), "16 inputs, half a group"
     assert all(bits[name] == 32 for name in ("embedding and head", "convolutions", "routers", "norms"))
     for name, group in groups.items():

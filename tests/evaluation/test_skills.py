@@ -154,13 +154,23 @@ def test_calls_always_fit_the_tools_on_offer(toy_folder, monkeypatch):
     model, encoder = checkpoint.load(toy_folder)
     examples = cases.chunks("tools.call", "heldout", 4, False)
     held = []
-    monkeypatch.setattr(skills, "answers", lambda *args: held.extend(args[-1]) or [""] * len(args[-1]))
+
+    class Asked:
+        def __init__(self, model, context):
+            assert context == model.config.max_position_embeddings
+
+        def generate(self, request):
+            held.append(request.guide)
+            return iter(())
+
+    monkeypatch.setattr(skills, "Engine", Asked)
     for chunk in examples:
         skills.answered(model.eval(), encoder, chunk)
     texts, start = encoder.tokenizer, ID["<tool_call>"]
     for guide in held:
         assert guide.allowed()[start]
         guide.take(start)
+        assert guide.calls
         assert texts.encode('{"name')[0] in np.flatnonzero(guide.allowed()) and not guide.allowed()[texts.encode("ja")[0]]
     assert len(held) == 4
 

@@ -37,8 +37,9 @@ def decoder_by_hand(c: Architecture, group: str) -> int:
     experts = routed["top_k"] * 3 * c.hidden_size * routed["width"] + routed["experts"] * c.hidden_size
     sparse = experts + 3 * c.hidden_size * c.shared_expert_width
     sparse_layers = c.num_hidden_layers - c.num_dense_layers
+    ahead = 0 if c.lookahead is None else (c.lookahead + c.hidden_size) * c.hidden_size
     following = 0 if c.trail_layer is None else (TRAIL_REACH + 1) * keys // 2 + keys * c.hidden_size
-    return c.num_hidden_layers * layer + c.num_dense_layers * dense + sparse_layers * sparse + c.hidden_size + following
+    return c.num_hidden_layers * layer + c.num_dense_layers * dense + sparse_layers * sparse + c.hidden_size + following + ahead
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,11 +1,13 @@
 """Weights as int8 with one float16 scale per group of 32 inputs, and back to floating point.
 
 The decoder's attention stays float16: it is what answers about passages lose by when rounded (`docs/lab.md`), and of nano's
-weights one in twenty-four.
+weights one in twenty-four. So do the picture encoder's queries, keys and values, which make a third of that encoder's error,
+and routers.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,15 +18,14 @@ SCALE = ".scale"
 GROUP = 32
 """Inputs that share a scale."""
 LARGEST = 127
-KEPT = ".language_model."
-ATTENTION = ".self_attn."
-"""What the names of matrices hold that stay float16."""
+KEPT = re.compile(r"\.language_model\..*\.self_attn\.|\.visual\..*\.qkv\.weight$|\.gate\.weight$")
+"""Names of matrices that stay float16."""
 SMALL = 4096
-"""Tensors of fewer elements stay in floating point: they are norms and biases, and cost nothing."""
+"""Matrices of fewer elements stay float16."""
 
 
 def quantised(name: str, tensor: Tensor, gram: Tensor | None = None) -> dict[str, Tensor]:
-    """A matrix as int8 and its scales [..., groups] (float16), or as float16; small, float32-only and odd ones unchanged.
+    """A matrix as int8 and its scales [..., groups] (float16), small and odd ones as float16; vectors unchanged.
 
     Args:
         gram: The sum of x x^T over inputs x, [(E,) in, in]: errors are then made up for by the weights that are rounded after
@@ -32,9 +33,9 @@ def quantised(name: str, tensor: Tensor, gram: Tensor | None = None) -> dict[str
     """
     import torch
 
-    if tensor.dim() < 2 or tensor.numel() < SMALL or tensor.shape[-1] % GROUP or name.endswith("gate.weight"):
+    if tensor.dim() < 2:
         return {name: tensor.contiguous()}
-    if KEPT in name and ATTENTION in name:
+    if tensor.numel() < SMALL or tensor.shape[-1] % GROUP or KEPT.search(name):
         return {name: tensor.to(torch.float16).contiguous()}
     if gram is not None:
         codes, scale = _fitted(tensor.float(), gram)

@@ -3,7 +3,7 @@
 A passage tells facts of several subjects of one domain; the asked relation is told of at least two of them, so that the answer
 must be matched, not guessed. Some of training's relations are made up, so that matching goes by more than known wordings.
 Training says an answer by quoting its sentence from what the question names on: so said, a value is what the passage goes on
-with. Templates and values are in `writing/`.
+with. What the question names is said first, too, where it stands behind the value. Templates and values are in `writing/`.
 """
 
 from collections.abc import Iterator
@@ -124,14 +124,18 @@ def write(rng: np.random.Generator, passage: Passage) -> list[str]:
 def quotation(passage: Passage, values: dict[str, Value], slot: str, asked: str) -> str:
     """A value as its sentence says it, from the last value before it that the question names: "Ann Lee works at Solson".
 
-    A pronoun stands for the name of its person, but is no answer: then, and where nothing that the question names comes before
-    it, the value stands alone.
+    Where what the question names comes behind it alone, the nearest of that is said first: "Wulmdorf: 11 hours" of "It takes 11
+    hours to Wulmdorf". A pronoun stands for the name of its person, but is no answer: then the value stands alone, as it does
+    where its sentence has nothing that the question names.
     """
     said = next(said for (_, told), said in zip(passage.told, passage.sentences, strict=True) if told is values)
     named = [other for other in values if other != slot and values[other].text.casefold() in asked.casefold()]
     before = [other for other in named if said.spans[other] < said.spans[slot]]
     if said.quote(slot, slot).casefold() != values[slot].text.casefold():
         return values[slot].text
+    if named and not before:
+        nearest = min(named, key=lambda other: said.spans[other])
+        return f"{said.quote(nearest, nearest)}: {said.quote(slot, slot)}"
     return said.quote(max(before, key=lambda other: said.spans[other], default=slot), slot)
 
 

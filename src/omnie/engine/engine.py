@@ -1,14 +1,18 @@
 """One request at a time through the model: prefill, then decode with the KV cache. Token ids in and out; no text here."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
+from omnie.engine.choice import Attempt, likeliest
 from omnie.engine.request import Request
 from omnie.engine.sampler import Sampler
 from omnie.errors import InputError
 from omnie.model.cache import KeyValueCache
 from omnie.ops.flashmask.layers import DynamicAttention
+from omnie.processor.tokens import CALL_END, CALL_START, ID
 
 _PER_TOKEN = ("input_ids", "mm_token_type_ids", "moe_mm_token_type_ids", "position_ids")
 _UNUSED = ("labels", "segment_ids", "attention_mask")  # training's, or all ones for a lone sequence
@@ -24,7 +28,8 @@ class Engine:
     def generate(self, request: Request, attend: DynamicAttention | None = None) -> Iterator[int]:
         """Token ids until a stop token, `max_tokens` or the end of the context.
 
-        The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work.
+        The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work. Where
+        decoding is greedy and the guide knows several calls, the first call is the likeliest as a whole (`choice.py`).
 
         Args:
             attend: This request's own attention in place of the model's; it counts what it leaves out.
@@ -49,16 +54,23 @@ class Engine:
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
         cache = KeyValueCache(request.length + self.room(request))
         inputs, position = self._prompt(request), int(request.inputs["position_ids"][-1, 1:].max())
-        guide = request.guide
-        for _ in range(self.room(request)):
+        guide, left = request.guide, self.room(request)
+        chooses = guide is not None and guide.calls and request.options.greedy and request.options.repetition_penalty == 1
+        while left:
             token = sample(self._forward(inputs, cache, attend), guide.allowed() if guide else None)
             if token in request.stop:
                 return
-            if guide:
-                guide.take(token)
-            yield token
-            position += 1
-            inputs = self._next(token, position)
+            ids = [token]
+            if chooses and guide and token == ID[CALL_START]:
+                attempt = partial(self._attempt, position, cache, attend)
+                ids = likeliest(attempt, guide.calls, token, ID[CALL_END], left) or ids
+                chooses = False
+            for token in ids:
+                if guide:
+                    guide.take(token)
+                yield token
+            inputs = self._next(ids, position + 1)
+            position, left = position + len(ids), left - len(ids)
 
     def _forward(self, inputs: dict[str, torch.Tensor], cache: KeyValueCache, attend: DynamicAttention | None) -> torch.Tensor:
         """The last token's logits [V]; the cache grows by `inputs`."""
@@ -70,11 +82,17 @@ class Engine:
         tensors = {name: torch.from_numpy(array).to(device) for name, array in request.inputs.items() if name not in _UNUSED}
         return {name: tensor[None] if name in _PER_TOKEN else tensor for name, tensor in tensors.items()}
 
-    def _next(self, token: int, position: int) -> dict[str, torch.Tensor]:
-        """A decode step's inputs: one text token, all three axes of its position advancing together."""
+    def _attempt(self, position: int, cache: KeyValueCache, attend: DynamicAttention | None) -> Attempt:
+        """Goes on behind `position` for a while, and leaves the cache as it is."""
+        branch, own = cache.branch(), copy.deepcopy(attend)
+        return lambda token, before: self._forward(self._next([token], position + 1 + before), branch, own)
+
+    def _next(self, ids: Sequence[int], position: int) -> dict[str, torch.Tensor]:
+        """A decode step's inputs: text tokens from `position` on, all three axes of a position advancing together."""
         device = next(self.model.parameters()).device
+        places = torch.arange(position, position + len(ids), device=device)
         return {
-            "input_ids": torch.tensor([[token]], device=device),
-            "mm_token_type_ids": torch.zeros(1, 1, dtype=torch.long, device=device),
-            "position_ids": torch.full((1, 1, 3), position, device=device),
+            "input_ids": torch.tensor([ids], device=device),
+            "mm_token_type_ids": torch.zeros(1, len(ids), dtype=torch.long, device=device),
+            "position_ids": places[None, :, None].expand(-1, -1, 3),
         }

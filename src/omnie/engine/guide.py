@@ -20,12 +20,16 @@ STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": 
 
 
 class Guide:
-    """Follows one answer. `allowed` says which tokens may come next, `take` which one came."""
+    """Follows one answer. `allowed` says which tokens may come next, `take` which one came.
 
-    def __init__(self, matcher: Any, size: int):
+    Attributes:
+        calls: Of an answer that may call one of several tools: for each of them the guide of a single call.
+    """
+
+    def __init__(self, matcher: Any, size: int, calls: Sequence["Guide"] = ()):
         from llguidance.numpy import allocate_token_bitmask
 
-        self._matcher, self._size = matcher, size
+        self._matcher, self._size, self.calls = matcher, size, calls
         self._bits = allocate_token_bitmask(1, size)
 
     def allowed(self) -> np.ndarray:
@@ -64,20 +68,23 @@ class Guides:
         Raises:
             OptionError: a tool's parameters are no schema that can be obeyed.
         """
-        for tool in tools if len(tools) > 1 else ():
-            self._guide(f"start: %json {_styled(_call(tool))}", f"parameters of {tool.name}", tool.parameters)
+        single = f"start: {CALL_START} call {CALL_END}\ncall: %json "
+        alone = [
+            self._guide(single + _styled(_call(tool)), f"parameters of {tool.name}", tool.parameters)
+            for tool in (tools if len(tools) > 1 else ())
+        ]
         schema = {"anyOf": [_call(tool) for tool in tools]}
         grammar = f"start: TEXT? | ({CALL_START} call {CALL_END})+\nTEXT: /(.|\\n)+/\ncall: %json {_styled(schema)}"
-        return self._guide(grammar, "parameters of " + ", ".join(tool.name for tool in tools), schema)
+        return self._guide(grammar, "parameters of " + ", ".join(tool.name for tool in tools), schema, alone)
 
-    def _guide(self, grammar: str, what: str, value: Any) -> Guide:
+    def _guide(self, grammar: str, what: str, value: Any, calls: Sequence[Guide] = ()) -> Guide:
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if error := matcher.get_error():
             shown = json.dumps(value, ensure_ascii=False)[:80]
             raise OptionError(f"{what} cannot be obeyed", value=shown, hint=" ".join(error.split())[:200])
-        return Guide(matcher, self._size)
+        return Guide(matcher, self._size, calls)
 
 
 def _styled(schema: Mapping[str, Any]) -> str:

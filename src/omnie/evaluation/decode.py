@@ -15,6 +15,7 @@ from omnie.engine.sampler import only
 from omnie.inputs import TEXT
 from omnie.messages import Message
 from omnie.model.cache import KeyValueCache
+from omnie.model.layers.lookahead import OPEN
 from omnie.model.omni import Omni
 from omnie.processor import Encoder
 from omnie.processor.encode import collate
@@ -35,6 +36,8 @@ class BatchCache(KeyValueCache):
         """Keeps these rows, in this order."""
         self._layers = {layer: (keys[rows], values[rows]) for layer, (keys, values) in self._layers.items()}
         self._recent = {layer: states[rows] for layer, states in self._recent.items()}
+        if hasattr(self, OPEN):
+            setattr(self, OPEN, getattr(self, OPEN)[rows])
 
 
 def answers(

@@ -13,7 +13,9 @@ from typing import Any, get_args
 
 from omnie import checkpoint
 from omnie.data.example import Example, Split
+from omnie.engine.engine import Engine
 from omnie.engine.guide import Guide, Guides
+from omnie.engine.request import Request, SamplingOptions
 from omnie.errors import OptionError
 from omnie.evaluation import cases
 from omnie.evaluation.decode import answers
@@ -151,16 +153,23 @@ def answered(model: Omni, encoder: Encoder, examples: Iterable[Example], guides:
     conversations = [[*encoder.offer(example.tools), user(*example.parts)] for example in examples]
     read = partial(only_call, encoder) if examples[0].scoring == "call" else None
     if examples[0].tools:
-        guides = Guides(encoder.tokenizer.backend, min(encoder.stop))
+        return [judge(example, (read or encoder.decode)(called(model, encoder, example, limit))) for example in examples]
     guided = [guide(guides, example) for example in examples] if guides else None
     found = answers(model, encoder, conversations, limit, read, guided)
     return [judge(example, prediction) for example, prediction in zip(examples, found)]
 
 
+def called(model: Omni, encoder: Encoder, example: Example, limit: int) -> list[int]:
+    """The answer to an example that has tools on offer, as `omnie ask --tools` gives it."""
+    guides = Guides(encoder.tokenizer.backend, min(encoder.stop))
+    inputs = encoder.encode([*encoder.offer(example.tools), user(*example.parts)])
+    options = SamplingOptions(max_tokens=limit)
+    request = Request(inputs, options, frozenset(encoder.stop), guides.calls(example.tools))
+    return list(Engine(model, context=model.config.max_position_embeddings).generate(request))
+
+
 def guide(guides: Guides, example: Example) -> Guide:
-    """What the answer may be: text or calls of the tools on offer, or else JSON with the keys that are asked for."""
-    if example.tools:
-        return guides.calls(example.tools)
+    """What the answer may be: JSON with the keys that are asked for."""
     keys = list(json.loads(example.answer))
     properties = {key: {"type": "string"} for key in keys}
     return guides.json({"type": "object", "properties": properties, "required": keys, "additionalProperties": False})

@@ -89,6 +89,7 @@ class Architecture:
         short_convolution: Tokens that a layer's convolutions span (`layers/convolution.py`); None: there are none.
         trail_layer: Its heads leave a trail that those of the next layer follow (`layers/trail.py`); None: there is none.
         rotary_pairs: So many of a head's channel pairs turn with the position, the fastest; None: all.
+        lookahead: Tokens behind each token of a prompt that it sees (`layers/lookahead.py`); our own vocabulary's only.
         log_scaling: Tokens beyond which attention gets sharper with the length (`rope.sharpness`); None: never.
     """
 
@@ -130,6 +131,7 @@ class Architecture:
     trail_layer: int | None = None
     rotary_pairs: int | None = None
     log_scaling: int | None = None
+    lookahead: int | None = None
 
     @property
     def vision_architecture(self) -> VisionArchitecture:
@@ -226,6 +228,10 @@ class Architecture:
         found, largest = self.placeholders, self.vocab_size - 1
         if found is not None and not isinstance(found, dict):
             raise CheckpointError("placeholders are not usable", value=_short(found), allowed="names and token ids")
+        if found is not None and self.lookahead is not None:
+            raise CheckpointError(
+                "lookahead knows turns by our own vocabulary's tokens", value=_short(found), allowed="no placeholders"
+            )
         for name, token in (found or {}).items():
             _check_count(f"placeholders.{name}", token, largest, least=0)
 
@@ -249,6 +255,7 @@ LARGEST = {
     "experts": 4096,
     "max_position_embeddings": 2**31,
     "sliding_window": 2**31,
+    "lookahead": 64,
 }
 """The largest number that a configuration may state, where it is not `LARGEST_COUNT`."""
 LEAST = {"num_dense_layers": 0, "shared_expert_width": 0, "trail_layer": 0, "log_scaling": 2}
@@ -329,6 +336,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "trail_layer": 3,
         "rotary_pairs": 16,
         "log_scaling": 1024,
+        "lookahead": 12,
     },
     "toy": {
         "vocab_size": 1024,
@@ -360,6 +368,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "trail_layer": 0,
         "rotary_pairs": 4,
         "log_scaling": 8,
+        "lookahead": 4,
     },
 }
 """Size -> what differs from `8b`."""

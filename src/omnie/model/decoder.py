@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from omnie.model.config import Architecture
 from omnie.model.experts import Dense, MixtureOfExperts, RouterTrace, TokenGroups
 from omnie.model.layers.convolution import CONVOLUTIONS, ShortConvolution, StateCache
+from omnie.model.layers.lookahead import Lookahead
 from omnie.model.layers.norm import RmsNorm
 from omnie.model.layers.rope import Turns, decoder_angles, rotate, sharpness, turns
 from omnie.model.layers.trail import Following, Trail
@@ -44,6 +45,7 @@ class Decoder(nn.Module):
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.embed_tokens.init_std = config.hidden_size**-0.5  # length 1, whatever the width
+        self.lookahead = None if config.lookahead is None else Lookahead(config.hidden_size, config.lookahead)
         self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RmsNorm(config.hidden_size, config.norm_eps)
         # Transformers' `gradient_checkpointing_enable` sets these two.
@@ -60,6 +62,7 @@ class Decoder(nn.Module):
         trace: RouterTrace | None = None,
         near: Tensor | None = None,
         past: int = 0,
+        ahead: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Runs all layers.
@@ -73,6 +76,7 @@ class Decoder(nn.Module):
             trace: Collects router statistics when given.
             near: [B, T, K]: which of the K tokens before each one belong to its sequence (`convolution.neighbours`).
             past: Tokens in the cache, padding included.
+            ahead: [B, T, K]: which of the K tokens behind each one it sees (`lookahead.ahead`).
             kwargs: `attend` replaces the layers' attention function for this pass; the rest is passed on to it unread.
         """
         config = self.config
@@ -80,6 +84,8 @@ class Decoder(nn.Module):
         places = Places(turns(angles.unsqueeze(2), x_BTD.dtype), sharpness(positions_BT3, config.log_scaling, x_BTD.dtype))
         shared = config.num_attention_heads // config.num_key_value_heads
         trail = None if config.trail_layer is None else Trail(past, x_BTD, config.head_dim, shared)
+        if self.lookahead is not None and ahead is not None:
+            x_BTD = self.lookahead(x_BTD, ahead)
         for layer in self.layers:
             arguments = (x_BTD, places, tokens, masks[layer.is_sliding], cache, trace, near, trail)
             if self.gradient_checkpointing and self.training:

@@ -20,6 +20,7 @@ from omnie.model.config import Architecture
 from omnie.model.decoder import Attend, Cache, Decoder
 from omnie.model.experts import Router, RouterTrace, TokenGroups
 from omnie.model.layers.convolution import ShortConvolution, neighbours
+from omnie.model.layers.lookahead import Lookahead, ahead
 from omnie.model.layers.trail import Following
 from omnie.model.masks import decoder_mask, packed_mask
 from omnie.model.reading import Seen, Told, Words, read, readings
@@ -176,6 +177,7 @@ class Omni(nn.Module):
         logits_to_keep: int = 0,
         trace: RouterTrace | None = None,
         attend: Attend | None = None,
+        plain: Tensor | None = None,
         **media: Any,
     ) -> OmniOutput:
         """One pass over new tokens.
@@ -185,9 +187,13 @@ class Omni(nn.Module):
             labels: When given, logits are only formed at labelled positions and `loss` is set.
             logits_to_keep: Logits of the last so many tokens only (0: of all).
             attend: Attention of this pass in place of the layers' own (any function of the attention interface).
+            plain: bool [B, T], tokens that see nothing ahead, whatever the model can; training's.
             media: The media tensors of `omnie/inputs.py`.
         """
-        near = None
+        near = following = None
+        if self.config.lookahead is not None:
+            following = ahead(input_ids, self.config.lookahead, self.lm_head.weight.dtype, cache, segment_ids)
+            following = following if plain is None or following is None else following * ~plain[..., None]
         if self.config.reach:
             seen = attention_mask if segment_ids is None else segment_ids
             near = neighbours(seen, self.config.reach, past, input_ids.shape[1], self.lm_head.weight.dtype)
@@ -207,7 +213,7 @@ class Omni(nn.Module):
             attend = SegmentAttention.of(segment_ids)
         elif segment_ids is not None:
             masks = {sliding: packed_mask(mask, segment_ids) for sliding, mask in masks.items()}
-        passed = {"cache": cache, "past": past, "trace": trace, "near": near, "attend": attend}
+        passed = {"cache": cache, "past": past, "trace": trace, "near": near, "ahead": following, "attend": attend}
         output = self.model(input_ids, position_ids, masks, **passed, **media)
         if labels is not None:
             output.loss = label_loss(output.hidden, self.lm_head, labels)
@@ -245,7 +251,7 @@ def initialise(module: nn.Module, std: float) -> None:
         nn.init.normal_(module.down_proj, std=std)
     elif isinstance(module, Router):
         nn.init.normal_(module.weight, std=std)
-    elif isinstance(module, Following):
+    elif isinstance(module, (Following, Lookahead)):
         module.initialise()
     elif isinstance(module, ShortConvolution):
         nn.init.zeros_(module.weight)

@@ -23,7 +23,7 @@ from omnie.ops.precision import fast_dtype
 from omnie.processor import Encoder
 from omnie.train.config import TrainConfig, TrainResult
 from omnie.train.model import build, export, seed_of, shorten
-from omnie.train.objective.losses import cross_entropy, marks_loss, reading_loss, things_loss
+from omnie.train.objective.losses import cross_entropy, marks_loss, plain, reading_loss, things_loss
 from omnie.train.objective.pointing import Pointers, breaks, told_heads, told_places
 from omnie.train.objective.routers import RouterSettings, correct_biases, router_loss
 from omnie.train.objective.telling import told, told_marks
@@ -154,7 +154,7 @@ class Trainer:
 
     def feed(self, batches: Batches) -> Feed:
         """What the steps come from."""
-        return Feed(batches, self.device, self.dtype, self.config.reuse)
+        return Feed(batches, self.device, self.dtype, self.config.reuse, self.looks_ahead)
 
     def run(self, feed: Feed, log: RunLog) -> TrainResult:
         """Steps until the end; saves, validates and logs on the way."""
@@ -227,6 +227,11 @@ class Trainer:
         return self.progress < self.config.encoders + self.config.rest
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether tokens of a prompt see what stands behind them."""
+        return self.model.config.lookahead is not None
+
+    @property
     def reads_once(self) -> bool:
         """Whether a batch that comes again is shown as it was read the first time, by encoders that do not change."""
         settled = self.progress >= self.config.encoders and not self.optimizer.rounds
@@ -242,9 +247,10 @@ class Trainer:
         said: dict[int, Words] = {}
         pointers = Pointers(step.inputs["segment_ids"], told_heads(self.model.config)) if self.config.pointing else None
         known = step.known if self.reads_once else Known()
-        passed = {"told": None if known.seen else self._told(step), "said": said, "kept": known.seen, "attend": pointers}
+        shown = plain(step.inputs["segment_ids"]) if self.looks_ahead and self.config.prompt else None
+        seen = {"told": None if known.seen else self._told(step), "said": said, "kept": known.seen}
         # One logit a row: the head is applied below, to labelled positions only.
-        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1, **passed)
+        output = self.forward_model(**step.inputs, trace=trace, logits_to_keep=1, attend=pointers, plain=shown, **seen)
         hidden_ND = output.hidden.flatten(0, 1).index_select(0, step.targets.positions)
         logits_NV = F.linear(hidden_ND, self.model.lm_head.weight)
         loss, by_skill = cross_entropy(logits_NV, step.targets, len(step.skills))

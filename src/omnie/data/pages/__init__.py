@@ -14,7 +14,7 @@ import numpy as np
 
 from omnie.data import text_form
 from omnie.data.example import Example, Generator, Split, Written
-from omnie.data.pages.compose import composed
+from omnie.data.pages.compose import composed, kind
 from omnie.data.pages.draw import draw_page
 from omnie.data.pages.style import draw_style
 from omnie.data.text_qa import UNKNOWN
@@ -56,15 +56,18 @@ def lengthen(rng: np.random.Generator, body: str, language: str, split: Split) -
 
 def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     """A drawn page and a question on a field that it has, or lacks."""
-    language = pick(rng, LANGUAGES)
+    language, odd = pick(rng, LANGUAGES), ()
     if split == "train" and rng.random() < COMPOSED:
-        name, wording = "composed", composed(rng, language)
+        name = "composed"
+        wording, odd = composed(rng, language, known)
     else:
         form = pick(rng, forms("pages/pages.txt", "page")[language, split])
         name, wording = form.name, form.wording(rng)
     body, fields = complete(rng, wording, language, split)
     askable = [name for name in fields if name != "item"]
-    field = pick(rng, askable if known else [name for name in FIELDS if name not in fields])
+    odd_kinds = {kind(language, name) for name in odd}
+    lacked = [name for name in FIELDS if name not in fields and kind(language, name) not in odd_kinds]
+    field = pick(rng, askable if known else lacked)
     asked, template = question(rng, field, language, split, fields.get("item", ""))
     style = draw_style(rng, split)
     body = lengthen(rng, body, language, split)
@@ -76,7 +79,7 @@ def page(rng: np.random.Generator, split: Split, known: bool) -> Example:
     quote = quotation(drawn.words, answer) if known else None
     example = Example(skill, parts, answer, scoring, families=families, written=printed(drawn), quote=quote)
     quotes = {name: quotation(drawn.words, value) for name, value in fields.items()}
-    return followed(example, split, further(rng, split, language, quotes, field), room=ROOM)
+    return followed(example, split, further(rng, split, language, quotes, field, lacked), room=ROOM)
 
 
 def printed(page: Page) -> tuple[Written, ...]:
@@ -101,17 +104,20 @@ def quotation(words: Sequence[Word], value: str) -> str:
     return value
 
 
-def further(rng: np.random.Generator, split: Split, language: str, fields: dict[str, str], first: str) -> Iterator[Turn]:
+def further(
+    rng: np.random.Generator, split: Split, language: str, fields: dict[str, str], first: str, lacked: Sequence[str]
+) -> Iterator[Turn]:
     """Two to four more fields of the page; a third of the time one that it lacks comes in between.
 
     Args:
         fields: What the page says: field name -> value, as it is to be said.
         first: The field that was asked for already; one that the page lacks is not asked for again.
+        lacked: Fields that the page does not have.
     """
     askable = [name for name in fields if name not in ("item", first)]
     chosen = [askable[place] for place in rng.permutation(len(askable))[: int(rng.integers(2, 5))]]
     if first in fields and rng.random() < 1 / 3:
-        chosen.insert(int(rng.integers(len(chosen) + 1)), pick(rng, [name for name in FIELDS if name not in fields]))
+        chosen.insert(int(rng.integers(len(chosen) + 1)), pick(rng, lacked))
     for name in chosen:
         asked, template = question(rng, name, language, split, fields.get("item", ""))
         yield Turn(asked, fields.get(name, UNKNOWN[language]), template.name)

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from omnie.data.writing.grammar import read, tidy
+from omnie.data.writing.invented.words import words
 from omnie.data.writing.vocabulary import pick
 
 TITLE = "title"
@@ -21,6 +22,8 @@ JOINED = (
     *(("topic", "date"), ("topic", "day", "time"), ("sender", "place"), ("recipient", "place"), ("sender", "phone")),
 )
 """Such as may stand in one line."""
+STRANGE = 0.3
+"""Share of the fields whose labels say nothing, on half of the pages: which of them is meant, only its kind tells then."""
 BETWEEN = (", ", ", ", ", ", " - ", " · ", " / ")
 TABLES = {
     "en": (("Item", "Article", "What", "Description"), ("Qty", "Number", "Pieces"), ("Price", "Cost", "Amount")),
@@ -41,8 +44,18 @@ def parts(language: str) -> dict[str, tuple[str, tuple[str, ...], tuple[str, ...
     return found
 
 
-def composed(rng: np.random.Generator, language: str) -> str:
-    """A page with four to nine fields, perhaps with a list of items with prices among them."""
+def kind(language: str, field: str) -> str:
+    """The kind of a field's values."""
+    return parts(language)[field][0]
+
+
+def composed(rng: np.random.Generator, language: str, strange: bool = True) -> tuple[str, tuple[str, ...]]:
+    """A page with four to nine fields, perhaps with a list of items with prices among them; and the fields whose labels say
+    nothing, of each kind one at most.
+
+    Args:
+        strange: Whether there may be such fields: what the page lacks could be one of them.
+    """
     known = parts(language)
     names = [name for name in known if name != TITLE]
     names = [names[place] for place in rng.permutation(len(names))[: int(rng.integers(4, 10))]]
@@ -50,15 +63,23 @@ def composed(rng: np.random.Generator, language: str) -> str:
         if rng.random() < 0.6:
             names = [name for name in names if name not in alike or name == next(n for n in names if n in alike)]
     usual, blocks, prose = pick(rng, ("label", "label", "sentence", "line")), [], []
+    kinds: set[str] = set()  # of what stands there without labels
     line, together = "", [fields for fields in JOINED if set(fields) <= set(names)]
     if together and rng.random() < 0.4:
         fields = pick(rng, together)
         line = pick(rng, ("", "", "> ")) + pick(rng, BETWEEN).join(_field(language, name) for name in fields)
         names = [name for name in names if name not in fields]
+        kinds = {kind(language, name) for name in fields}
+    odd: dict[str, str] = {}  # kind -> the field whose label says nothing
+    for name in names if strange and rng.random() < 0.5 else ():
+        if rng.random() < STRANGE and kind(language, name) not in kinds:
+            odd.setdefault(kind(language, name), name)
     for name in names:
         how = usual if rng.random() < 0.7 else pick(rng, ("label", "sentence", "line", "right"))
-        if name in BARE and rng.random() < 0.25:
+        if name in BARE and rng.random() < 0.25 and kind(language, name) not in odd:
             how = "bare"
+        if name in odd.values():
+            how = pick(rng, ("label", "line", "right"))
         if how == "sentence":
             prose.append(_said(rng, language, name))
             if rng.random() < 0.6:
@@ -67,7 +88,7 @@ def composed(rng: np.random.Generator, language: str) -> str:
             blocks.append(" ".join(prose))
             prose = []
         if how != "sentence":
-            blocks.append(_shown(rng, language, name, how))
+            blocks.append(_shown(rng, language, name, how, name in odd.values()))
         if rng.random() < 0.2:
             blocks.append(pick(rng, ("", "---")))
     if prose:
@@ -79,7 +100,7 @@ def composed(rng: np.random.Generator, language: str) -> str:
     if rng.random() < 0.8:
         heading = tidy(pick(rng, known[TITLE][1]))
         blocks.insert(0, f"{pick(rng, ('#', '#', '##'))} {heading.upper() if rng.random() < 0.25 else heading}")
-    return "\n".join(blocks)
+    return "\n".join(blocks), tuple(odd.values())
 
 
 def _field(language: str, name: str) -> str:
@@ -91,15 +112,29 @@ def _said(rng: np.random.Generator, language: str, name: str) -> str:
     return pick(rng, parts(language)[name][2]).replace("{}", _field(language, name))
 
 
-def _shown(rng: np.random.Generator, language: str, name: str, how: str) -> str:
-    """The field behind its label: in two columns, in one line, or at the right; or by itself."""
+def _shown(rng: np.random.Generator, language: str, name: str, how: str, odd: bool = False) -> str:
+    """The field behind its label, or an odd one: in two columns, in one line, or at the right; or by itself."""
     label, field = pick(rng, parts(language)[name][1]), _field(language, name)
+    label = _odd(rng, language) if odd else label
     label = label.upper() if rng.random() < 0.08 else label
     if how == "bare":
         return pick(rng, ("", "", "> ")) + field
     if how == "label":
         return f"= {label} | {field}"
     return f"{'> ' if how == 'right' else ''}{label}{pick(rng, (':', ':', ''))} {field}"
+
+
+def _odd(rng: np.random.Generator, language: str) -> str:
+    """A label that says nothing: none of its words is in a label."""
+    while True:
+        label = tidy(" ".join(words(rng, language, 1, 2)))
+        if not set(label.casefold().split()) & _label_words(language):
+            return label
+
+
+@cache
+def _label_words(language: str) -> frozenset[str]:
+    return frozenset(word for _, labels, _ in parts(language).values() for word in " ".join(labels).casefold().split())
 
 
 def _table(rng: np.random.Generator, language: str) -> str:

@@ -23,6 +23,7 @@ from omnie.model.hub.config import OmnieConfig, states
 from omnie.model.hub.media import MEDIA, MEDIA_NAMES, check_lengths
 from omnie.model.hub.positions import OFFSET, media_positions, packed_segments, remember, three_axes
 from omnie.model.layers.convolution import neighbours
+from omnie.model.layers.lookahead import ahead
 from omnie.model.omni import encoders, place
 from omnie.model.reading import readings
 from omnie.ops.attention.segments import SegmentAttention
@@ -89,7 +90,9 @@ class OmnieModel(OmniePreTrainedModel):
         types = types if moe_mm_token_type_ids is None else moe_mm_token_type_ids
         tokens = TokenGroups.of(types, list(self.config.expert_groups))
         past = int(cache.get_seq_length()) if cache is not None else 0
-        hidden = self.language_model(x, position_ids, tokens, masks, cache, trace, near, past, attend=attend, **kwargs)
+        following = self._ahead(input_ids, x, cache, segment_ids)
+        arguments = (x, position_ids, tokens, masks, cache, trace, near, past, following)
+        hidden = self.language_model(*arguments, attend=attend, **kwargs)
         return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)
 
     def token_types(self, input_ids: Tensor | None, media: dict[str, Tensor | None]) -> Tensor | None:
@@ -162,6 +165,18 @@ class OmnieModel(OmniePreTrainedModel):
         seen = seen["full_attention"] if isinstance(seen, dict) else seen
         past = int(cache.get_seq_length()) if cache is not None else 0
         return neighbours(seen, self.config.reach, past, x.shape[1], x.dtype)
+
+    def _ahead(self, input_ids: Tensor | None, x: Tensor, cache: Cache | None, segment_ids: Tensor | None) -> Tensor | None:
+        """What each token of a prompt sees behind itself."""
+        if self.config.lookahead is None:
+            return None
+        if self.config._attn_implementation == "vllm":
+            hint = "a model whose config has lookahead null"
+            raise OptionError("vLLM does not say where turns begin", value=self.config.lookahead, hint=hint)
+        if input_ids is None and x.shape[1] > 1:
+            hint = "pass input_ids too, or a config whose lookahead is null"
+            raise OptionError("turns are known by token ids, which looking ahead needs", value="inputs_embeds alone", hint=hint)
+        return None if input_ids is None else ahead(input_ids, self.config.lookahead, x.dtype, cache, segment_ids)
 
     def _masks(
         self, x: Tensor, attention_mask: Any, segment_ids: Tensor | None, cache: Cache | None

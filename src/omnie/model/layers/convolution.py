@@ -48,7 +48,12 @@ class ShortConvolution(nn.Module):
         if cache is not None and self.before:
             seen = cache.update_conv_state(x_BTD.transpose(1, 2), *self.place, conv_kernel_size=self.before).transpose(1, 2)
         missing = max(x_BTD.shape[1] + self.before - seen.shape[1], 0)
-        return _Convolution.apply(F.pad(seen, (0, 0, missing, 0)), self.weight, near_BTK)
+        return convolve(F.pad(seen, (0, 0, missing, 0)), self.weight, near_BTK)
+
+
+def convolve(seen_BSD: Tensor, weight_KD: Tensor, near_BTK: Tensor | None) -> Tensor:
+    """(1 + w_0) x_t + w_1 x_(t-1) + ... of the last T tokens seen, before which K - 1 others stand: [B, T, D]."""
+    return _Convolution.apply(seen_BSD, weight_KD, near_BTK)
 
 
 class _Convolution(torch.autograd.Function):

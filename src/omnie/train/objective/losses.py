@@ -126,8 +126,19 @@ def targets_of(labels_BT: Tensor, skill_ids_BT: Tensor) -> Targets:
     return Targets(row * columns + column, labels_BT[row, column + 1], skill_ids_BT[row, column + 1])
 
 
-def prompt_targets_of(inputs: Mapping[str, Tensor], labels_BT: Tensor, special: int) -> Targets:
+PLAIN = 4
+"""Of a row's sequences every so many-th is shown without looking ahead, where the loss of prompts needs that."""
+
+
+def plain(segments_BT: Tensor) -> Tensor:
+    """Which tokens of packed rows are shown to a model that looks ahead as to one that does not, bool [B, T]."""
+    return (segments_BT % PLAIN == 0) & (segments_BT > 0)
+
+
+def prompt_targets_of(inputs: Mapping[str, Tensor], labels_BT: Tensor, special: int, looks_ahead: bool = False) -> Targets:
     """Which states predict the user's own words: text tokens without a label, below `special` none, within one sequence.
+
+    A model that looks ahead sees them already, so there it is `plain` sequences' words only.
 
     Passages repeat their names and questions quote them, so these many tokens teach copying, which the few answer tokens
     alone teach slowly. `skills` is empty: they are nobody's score.
@@ -135,6 +146,7 @@ def prompt_targets_of(inputs: Mapping[str, Tensor], labels_BT: Tensor, special: 
     ids, types, segments = (inputs[name] for name in ("input_ids", "mm_token_type_ids", "segment_ids"))
     same = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
     words = (types[:, 1:] == 0) & (ids[:, 1:] >= special) & (labels_BT[:, 1:] == IGNORE)
+    words = words & plain(segments)[:, 1:] if looks_ahead else words
     row, column = (same & words).nonzero(as_tuple=True)
     return Targets(row * ids.shape[1] + column, ids[row, column + 1], torch.empty(0, dtype=torch.long))
 

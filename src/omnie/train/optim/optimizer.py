@@ -22,7 +22,7 @@ NOT_MUON = re.compile(r"embed|head|router|gate\.weight$|patch|stem|conv|followin
 """Names whose matrices are lookup tables, outputs, decisions or input stems: AdamW's (Jordan et al., 'when to use')."""
 PARTS = {
     "encoders": re.compile(r"^model\.(visual|audio|reading\.\w+\.((things|marks)\.)?\w+_head)\."),
-    "convolutions": re.compile(r"_convolution\.|\.following\.places\."),
+    "convolutions": re.compile(r"_convolution\.|\.following\.places\.|\.lookahead\."),
     "circuits": re.compile(r"^model\.(language_model\.layers\.[01]\.self_attn|reading\.\w+\.(recall|before))\."),
 }
 """Names of the parameters that have a factor of their own on their rate: of what reads media, of convolutions, and of what

@@ -81,13 +81,15 @@ class Feed:
         device, dtype: Of the steps' tensors.
         reuse: How often a batch may come: again when no new one is ready, the one whose last time is longest ago first. With
             more than 1, which batches come depends on the time that they take.
+        looks_ahead: Whether the model does, so that most prompts have nothing to predict.
 
     Attributes:
         spares: Whether a batch that comes again costs less than a new one. Then each comes `reuse` times, ready or not, with
             `KEPT[0]` others in between.
     """
 
-    def __init__(self, batches: Batches, device: torch.device, dtype: torch.dtype, reuse: int = 1):
+    def __init__(self, batches: Batches, device: torch.device, dtype: torch.dtype, reuse: int = 1, looks_ahead: bool = False):
+        self.looks_ahead = looks_ahead
         self.batches, self.device, self.dtype, self.reuse = batches, device, dtype, reuse
         self.state, self.fresh, self.spares = batches.state, 0, False
         self._kept: deque[tuple[Step, int]] = deque(maxlen=KEPT[1])
@@ -131,7 +133,7 @@ class Feed:
         if self._ready is None:
             batch = next(self.batches)
             self.state = self.batches.state
-            return moved(batch, self.device)
+            return moved(batch, self.device, self.looks_ahead)
         got = self._ready.get()
         if isinstance(got, BaseException):
             raise got
@@ -149,7 +151,7 @@ class Feed:
             while True:
                 batch, state = next(self.batches), self.batches.state
                 with torch.cuda.stream(stream):
-                    step = moved(batch, self.device)
+                    step = moved(batch, self.device, self.looks_ahead)
                     arrived = stream.record_event()
                 ready.put((step, state, arrived))
         except BaseException as error:  # noqa: BLE001 (the trainer raises it)
@@ -161,11 +163,12 @@ def to_device(batch: Batch, device: torch.device, dtype: torch.dtype) -> Step:
     return restored(moved(batch, device), dtype)
 
 
-def moved(batch: Batch, device: torch.device) -> Step:
-    """A batch on the device, its media as compact as they came."""
+def moved(batch: Batch, device: torch.device, looks_ahead: bool = False) -> Step:
+    """A batch on the device, its media as compact as they came; `looks_ahead`: whether the model does."""
     arrays = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
     labels = arrays.pop("labels")
-    found, prompt = targets_of(labels, torch.from_numpy(batch.skill_ids)), prompt_targets_of(arrays, labels, COUNT)
+    found = targets_of(labels, torch.from_numpy(batch.skill_ids))
+    prompt = prompt_targets_of(arrays, labels, COUNT, looks_ahead)
     move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
     return Step(
         inputs={name: array if name in HOST else move(array) for name, array in arrays.items()},
