@@ -6,7 +6,6 @@ import torch
 
 from omnie.inputs import AUDIO, IMAGE, audio_tokens, image_tokens
 from omnie.train.config import TrainConfig
-from omnie.train.objective import losses
 from omnie.train.stream.feed import to_device
 from omnie.train.stream.packing import IGNORE, Drawn, Packer, Sample, Spelled, collate
 from omnie.train.trainer import Trainer
@@ -167,17 +166,3 @@ def test_packed_equals_separate(samples: list[Sample], tmp_path) -> None:
     separate = [total([[sample]]) for sample in samples[:12]]
     assert count == sum(n for _, n in separate)
     assert packed == pytest.approx(sum(loss for loss, _ in separate), rel=1e-5)
-
-
-def test_a_model_that_looks_ahead_predicts_the_prompts_of_plain_sequences_only():
-    """Elsewhere the word to predict is seen already."""
-    ids = torch.arange(40, 64)[None]
-    segments = torch.arange(1, 9).repeat_interleave(3)[None]
-    inputs = {"input_ids": ids, "mm_token_type_ids": torch.zeros_like(ids), "segment_ids": segments}
-    labels = torch.full_like(ids, IGNORE)
-    labels[0, 11] = 51  # an answer, in the fourth sequence
-    causal, ahead = (losses.prompt_targets_of(inputs, labels, 32, looks) for looks in (False, True))
-    assert causal.labels.tolist() == [n for n in range(40, 64) if (n - 40) % 3 and n != 51]
-    shown = losses.plain(segments)[0]
-    assert shown.nonzero().flatten().tolist() == [9, 10, 11, 21, 22, 23]
-    assert ahead.positions.tolist() == [9, 21, 22] and ahead.labels.tolist() == [50, 62, 63]

@@ -17,6 +17,7 @@ class TrainConfig:
     encoders_from: Annotated[Path | None, "Model folder whose encoders a model with random weights takes over."] = None
     revive: Annotated[bool, "Let experts without work start anew as copies of those that have it."] = False
     marks: Annotated[int, "Series of charts that a model of --init learns to tell apart if it cannot read charts yet."] = 0
+    lookahead: Annotated[int, "Tokens that a prompt's tokens of a model of --init learn to see ahead if they see none yet."] = 0
     processor: Annotated[Path | None, "Folder with tokenizer.json and processor_config.json; else the built-in ones."] = None
     minutes: Annotated[float | None, "Total time over all resumes; the rate has decayed when it is up."] = None
     steps: Annotated[int | None, "Total steps over all resumes; with both, whichever is reached first ends the run."] = None
@@ -79,6 +80,8 @@ class TrainConfig:
                 raise OptionError(f"{name} is out of range", value=getattr(self, name), allowed="1 or more")
         if self.marks < 0 or (self.marks and not self.init):
             raise OptionError("marks is out of range", value=self.marks, allowed="1 or more, with --init; else 0")
+        if not 0 <= self.lookahead <= 64 or (self.lookahead and not self.init):
+            raise OptionError("lookahead is out of range", value=self.lookahead, allowed="1 to 64, with --init; else 0")
         if self.peers and self.processes > 1:
             raise OptionError("peers with several processes", value=self.processes, allowed="processes 1 beside --peers")
         if self.meet_seconds <= 0:

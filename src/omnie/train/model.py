@@ -15,6 +15,7 @@ from omnie.data.pictures.things import things
 from omnie.errors import CheckpointError
 from omnie.model import config as architecture
 from omnie.model.experts import Router
+from omnie.model.layers.lookahead import Lookahead
 from omnie.model.omni import Omni, initialise
 from omnie.model.reading import Readings, spelling
 from omnie.model.reading import things as names
@@ -52,6 +53,8 @@ def build(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Omni
         model = checkpoint.load(config.init)[0]
         if config.marks:
             _learn_marks(model, config.marks)
+        if config.lookahead:
+            _learn_to_look_ahead(model, config.lookahead)
     else:
         model = Omni(architecture.architecture(config.size))
         circuits.install(model)
@@ -74,6 +77,17 @@ def _learn_marks(model: Omni, series: int) -> None:
         reading["image"].marks = Marks(config.hidden_size, series)
         reading["image"].marks.apply(lambda module: initialise(module, config.initializer_range))
         model.config = model.model.config = replace(config, reading={**(config.reading or {}), "marks": series})
+
+
+def _learn_to_look_ahead(model: Omni, tokens: int) -> None:
+    """A fresh lookahead, which changes nothing yet, where a model has none."""
+    decoder = model.model.language_model
+    if decoder.lookahead is None:
+        config = replace(model.config, lookahead=tokens)
+        config.check()
+        decoder.lookahead = Lookahead(config.hidden_size, tokens)
+        decoder.lookahead.initialise()
+        model.config = model.model.config = decoder.config = config
 
 
 def _tell_names(reading: Readings, texts: list[bytes]) -> None:
