@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -168,6 +169,19 @@ def test_a_mean_of_models_keeps_tables_of_bytes(average):
     others = {"model.reading.spelling": torch.zeros(2, 3), "model.reading.image.ngrams": torch.zeros(9, 6)}
     mean = average.mean([tables | {"w": torch.ones(2)}, others | {"w": torch.zeros(2)}])
     assert mean["w"].tolist() == [0.5, 0.5] and all(torch.equal(mean[name], tables[name]) for name in tables)
+
+
+def test_the_way_back_to_weights_that_saw_nothing_ahead(average, monkeypatch):
+    looks = "model.language_model.lookahead."
+    before = SimpleNamespace(state_dict=lambda: {"w": torch.zeros(2)})
+    monkeypatch.setattr(average.checkpoint, "load", lambda name: (before, None))
+    weights = {"w": torch.ones(2), f"{looks}proj.weight": torch.ones(2, 2), f"{looks}convolution": torch.ones(3, 2)}
+    found = average.back(weights, "before", encoders=0.0, others=0.25)
+    assert {name: tensor.unique().tolist() for name, tensor in found.items()} == {
+        "w": [0.75],
+        f"{looks}proj.weight": [0.75],
+        f"{looks}convolution": [1.0],
+    }
 
 
 def test_what_is_shipped_is_int8_and_loads(monkeypatch, tmp_path):

@@ -3,7 +3,8 @@
 Late weights of a run differ by its steps' noise, which their mean has less of (Izmailov et al. 2018). With `--before MODEL`,
 the mean then goes a part of the way back to the weights that the run began with, `--encoders` and `--others` of it: what was
 learned last is often best taken over in part (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). All but the weights is the
-first folder's, tables of bytes too. Whether the result is better is for `omnie eval skills --split validation` to say.
+first folder's, tables of bytes too; a lookahead that the weights before do not have counts for less. Whether the result is
+better is for `omnie eval skills --split validation` to say.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -22,6 +24,8 @@ from omnie.train.optim.optimizer import PARTS
 WEIGHTS = "model.safetensors"
 TABLE = re.compile(r"\.(ngrams|spelling|names)$")
 """Buffers that hold bytes, which have no mean."""
+LOOKAHEAD = re.compile(r"\.lookahead\.")
+"""What a model learns that saw nothing ahead before."""
 
 
 def mean(tensors: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -34,8 +38,13 @@ def mean(tensors: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def back(weights: dict[str, Tensor], before: str, encoders: float, others: float) -> dict[str, Tensor]:
-    """Weights moved towards a model's weights, by a share for what reads media and one for all else."""
+    """Weights moved towards a model's weights, by a share for what reads media and one for all else.
+
+    Where these do not look ahead, that is a projection of zeros, whatever it would see (`model/layers/lookahead.py`).
+    """
     start = checkpoint.load(before)[0].state_dict()
+    new = {name: weights[name] for name in weights.keys() - start.keys() if LOOKAHEAD.search(name)}
+    start |= {name: torch.zeros_like(one) if name.endswith("proj.weight") else one for name, one in new.items()}
     shares = {name: encoders if PARTS["encoders"].search(name) else others for name in weights if not TABLE.search(name)}
     return weights | {name: weights[name].float().lerp(start[name].float(), share) for name, share in shares.items()}
 
