@@ -10,6 +10,7 @@ the beginning where the question does not have it (decision 27).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,31 +97,53 @@ class Pointers:
         there are none."""
         found = {}
         for name, layers in self.heads.items():
-            sought_BT = getattr(places, name)
-            spans = list(_spans(sought_BT, self.segments))
+            sought = getattr(places, name)
+            spans = list(_spans(sought, self.segments))
             for layer, heads in layers.items():
                 query, key, scaling = self.seen[layer]
                 shared = [head * key.shape[1] // query.shape[1] for head in heads]
                 losses = [query.new_zeros(0, dtype=torch.float32)]
-                for row, at_N, begin, end in spans:
-                    q_KNH = query[row].index_select(1, at_N)[list(heads)]
-                    scores_KNS = (q_KNH @ key[row, shared, begin:end].mT).float() * scaling
-                    hidden_NS = at_N[:, None] < torch.arange(begin, end, device=at_N.device)
-                    sought_KN = (sought_BT[row, at_N] - begin).expand(len(shared), -1)
-                    scores = scores_KNS.masked_fill(hidden_NS, -torch.inf).flatten(0, 1)
+                for q_NKH, k_SKH, span in zip(*_parts(query, key, spans), spans, strict=True):
+                    scores_KNS = q_NKH[:, list(heads)].transpose(0, 1) @ k_SKH[:, shared].permute(1, 2, 0)
+                    hidden_NS = span.at_N[:, None] < torch.arange(span.begin, span.end, device=sought.device)
+                    scores = (scores_KNS.float() * scaling).masked_fill(hidden_NS, -torch.inf).flatten(0, 1)
+                    sought_KN = (span.sought_N - span.begin).expand(len(shared), -1)
                     losses.append(F.cross_entropy(scores, sought_KN.flatten(), reduction="none"))
                 found[f"{name}/{layer}"] = torch.cat(losses).sum() / max(1, sum(map(len, losses)))
         return found
 
 
-def _spans(sought_BT: Tensor, segments_BT: Tensor) -> Iterator[tuple[int, Tensor, int, int]]:
-    """Row, the tokens from which heads should look somewhere, begin and end of each sequence that has such."""
-    for row, (sought, segments) in enumerate(zip(sought_BT.cpu(), segments_BT.cpu(), strict=True)):
-        at_N = (sought != IGNORE).nonzero().flatten()
-        ends = segments.unique_consecutive(return_counts=True)[1].cumsum(0)
+class _Span(NamedTuple):
+    """A sequence in which something is sought: from which tokens, where, its begin and end; counted over all rows."""
+
+    at_N: Tensor
+    sought_N: Tensor
+    begin: int
+    end: int
+
+
+def _spans(sought_BT: Tensor, segments_BT: Tensor) -> Iterator[_Span]:
+    """The sequences that have tokens from which heads should look somewhere, in their order."""
+    for row, (sought_T, segments_T) in enumerate(zip(sought_BT.cpu(), segments_BT.cpu(), strict=True)):
+        at_N, before = (sought_T != IGNORE).nonzero().flatten(), row * len(sought_T)
+        ends = segments_T.unique_consecutive(return_counts=True)[1].cumsum(0)
         of_N = torch.searchsorted(ends, at_N, right=True)
         for place in of_N.unique().tolist():
-            yield row, at_N[of_N == place].to(sought_BT.device), int(ends[place - 1]) if place else 0, int(ends[place])
+            mine_N, begin = at_N[of_N == place], int(ends[place - 1]) if place else 0
+            at, sought = ((before + tokens).to(sought_BT.device) for tokens in (mine_N, sought_T[mine_N]))
+            yield _Span(at, sought, before + begin, before + int(ends[place]))
+
+
+def _parts(query: Tensor, key: Tensor, spans: Sequence[_Span]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The spans' queries [N, heads, H] and keys [S, heads, H], parted at once: parting each alone would write zeros for all
+    other tokens in backward."""
+    if not spans:
+        return (), ()
+    query, key = (x_BKTH.transpose(1, 2).flatten(0, 1) for x_BKTH in (query, key))
+    edges = [0, *(edge for span in spans for edge in (span.begin, span.end)), len(key)]
+    at = torch.cat([span.at_N for span in spans])
+    keys = key.split([end - begin for begin, end in pairwise(edges)])
+    return query.index_select(0, at).split([len(span.at_N) for span in spans]), keys[1::2]
 
 
 def told_places(inputs: Mapping[str, Tensor], labels_BT: Tensor, said: Mapping[int, Words], ends: frozenset[int]) -> Places:
