@@ -21,10 +21,13 @@ TOOLS = [Tool("count", "", NUMBER), Tool("say", "", WORD), Tool("stop"), Tool("c
 
 
 class Fixed:
-    """A guide to one answer."""
+    """A guide to one answer, of which so many tokens from each place on are sure to come."""
 
-    def __init__(self, answer):
-        self.answer, self.taken = answer, []
+    def __init__(self, answer, certain=0):
+        self.answer, self.certain, self.taken = answer, certain, []
+
+    def forced(self):
+        return self.answer[len(self.taken) :][: self.certain]
 
     def allowed(self):
         found = np.zeros(SIZE, dtype=bool)
@@ -44,10 +47,13 @@ class Model:
     def __call__(self):
         said = []
 
-        def step(token, before):
+        def step(tokens, before):
             assert before == len(said)
-            said.append(token)
             self.asked += 1
+            return torch.stack([behind(token) for token in tokens])
+
+        def behind(token):
+            said.append(token)
             logits = torch.full((SIZE,), -9.0)
             for ids, value in self.likely.items():
                 if len(ids) > len(said) and list(ids[: len(said)]) == said:
@@ -57,12 +63,13 @@ class Model:
         return step
 
 
+@pytest.mark.parametrize("certain", [0, 1, 2, 9])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_the_whole_answer_counts_not_its_first_token(order):
+def test_the_whole_answer_counts_not_its_first_token(order, certain):
     """The second answer begins less likely than the first one and is likelier in all."""
     answers = [[BEGIN, 2, 3, 4, END], [BEGIN, 3, 3, END], [BEGIN, 4, END]]
     model = Model({(BEGIN, 2): 2.0, (BEGIN, 2, 5): 5.0, (BEGIN, 3, 3, END): 1.5, (BEGIN, 4): -3.0, (BEGIN, 4, END): -3.0})
-    assert likeliest(model, [Fixed(answers[place]) for place in order], BEGIN, END, 9) == answers[1]
+    assert likeliest(model, [Fixed(answers[place], certain) for place in order], BEGIN, END, 9) == answers[1]
 
 
 def test_what_cannot_win_any_more_is_given_up():
@@ -72,12 +79,24 @@ def test_what_cannot_win_any_more_is_given_up():
     assert model.asked == 3 and len(guides[1].taken) == 2
 
 
-def test_an_answer_that_does_not_end_in_time_is_none():
+@pytest.mark.parametrize("certain", [0, 1, 2, 9])
+def test_an_answer_that_does_not_end_in_time_is_none(certain):
     long, short = [BEGIN, 2, 2, 2, END], [BEGIN, 3, END]
     model = Model({tuple(long): 9.0})
-    assert likeliest(model, [Fixed(long)], BEGIN, END, 4) == []
-    assert likeliest(model, [Fixed(long), Fixed(short)], BEGIN, END, 4) == short
-    assert likeliest(model, [Fixed(long), Fixed(short)], BEGIN, END, 5) == long
+
+    def found(*answers, limit):
+        return likeliest(model, [Fixed(answer, certain) for answer in answers], BEGIN, END, limit)
+
+    assert found(long, limit=4) == []
+    assert found(long, short, limit=4) == short
+    assert found(long, short, limit=5) == long
+
+
+def test_what_is_sure_to_come_is_read_at_once():
+    answer, model = [BEGIN, 2, 3, 4, 5, END], Model({})
+    assert likeliest(model, [Fixed(answer)], BEGIN, END, 9) == answer and model.asked == 5
+    model.asked = 0
+    assert likeliest(model, [Fixed(answer, 9)], BEGIN, END, 9) == answer and model.asked == 1
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +116,10 @@ def asked(toy, question: str, tools=TOOLS, **options) -> tuple[Request, list[int
 class Calling(Engine):
     """The first token is made a call's."""
 
-    def _forward(self, inputs, cache, attend):
+    def _forward(self, inputs, cache, attend, count=1):
         first = not cache.length
-        logits_V = super()._forward(inputs, cache, attend)
-        return logits_V.index_fill(0, torch.tensor(ID[CALL_START]), 1e4) if first else logits_V
+        logits_TV = super()._forward(inputs, cache, attend, count)
+        return logits_TV.index_fill(1, torch.tensor(ID[CALL_START]), 1e4) if first else logits_TV
 
 
 def costs(toy, request: Request, ids: list[int]) -> float:

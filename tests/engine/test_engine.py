@@ -86,6 +86,47 @@ def test_the_repetition_penalty_reaches_the_loop(model):
     assert len(set(tokens)) > len(set(free))
 
 
+class Constant:
+    """A guide to which every token is open or, in between, sure to come."""
+
+    def __init__(self, certain: dict[int, list[int]]):
+        self.certain, self.taken, self.calls = certain, [], ()
+
+    def allowed(self) -> np.ndarray:
+        return np.ones(1024, dtype=bool)
+
+    def forced(self) -> list[int]:
+        return self.certain.get(len(self.taken), [])
+
+    def take(self, token: int) -> None:
+        self.taken.append(token)
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_what_must_come_costs_no_step_of_its_own_and_is_read_as_if_it_had_been_said(model, monkeypatch, count):
+    inputs, passes = prompt(), []
+    said = generate(model, inputs, max_tokens=9)
+    forward = Engine._forward
+
+    def counted(self, inputs, cache, attend, count=1):
+        passes.append(inputs["input_ids"].shape[1])
+        return forward(self, inputs, cache, attend, count)
+
+    monkeypatch.setattr(Engine, "_forward", counted)
+    guide = Constant({1: said[1:4], 6: said[6:8]})
+    request = Request(inputs, SamplingOptions(max_tokens=count, repetition_penalty=1.0), frozenset(), guide)
+    assert list(Engine(model, context=4096).generate(request)) == said[:count] == guide.taken
+    assert passes == [len(inputs["input_ids"]), 4, 1, 3, 1][: {1: 1, 4: 1, 9: 4}[count]]
+
+
+def test_the_repetition_penalty_counts_what_had_to_come(model):
+    inputs, options = prompt(), SamplingOptions(max_tokens=16, repetition_penalty=10.0)
+    said = generate(model, inputs, max_tokens=16, repetition_penalty=10.0)
+    assert len(set(said)) == len(said)
+    request = Request(inputs, options, frozenset(), Constant({1: said[1:9]}))
+    assert list(Engine(model, context=4096).generate(request)) == said
+
+
 def test_generation_ends_with_the_context(model):
     assert len(generate(model, prompt(), max_tokens=12, context=LENGTH + 5)) == 5
 

@@ -74,6 +74,46 @@ def test_training_s_own_answers_are_allowed(guides, encoder):
     assert written(guides.calls(TOOLS), np.random.default_rng(0), text)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_forced_tokens_are_those_that_training_says_and_no_other_text_could_come(guides, encoder, seed):
+    """Drawing as one likes, with what is forced taken as it is, gives answers that are written in training's own tokens."""
+    rng, said = np.random.default_rng(seed), []
+    for guide, first in ((guides.json(PERSON), []), (guides.calls(TOOLS), [ID[CALL_START]])):
+        ids, sure = [], 0
+        for token in first:
+            guide.take(token)
+            ids.append(token)
+        for _ in range(200):
+            for token in guide.forced():
+                assert guide.allowed()[token] and token != ID[END]
+                guide.take(token)
+                ids.append(token)
+                sure += 1
+            allowed = guide.allowed()
+            if allowed[ID[END]]:
+                break
+            ids.append(int(rng.choice(np.flatnonzero(allowed))))
+            guide.take(ids[-1])
+        said.append((ids, sure))
+    (answer, of_answer), (call, of_call) = said
+    assert list(json.loads(encoder.decode(answer))) == ["name", "age", "sex"]
+    assert of_answer >= len(encoder.tokenizer.encode('{"name":')) and of_call >= len(encoder.tokenizer.encode('{"name": "'))
+    beginning = encoder.tokenizer.encode('{"name":')
+    assert answer[: len(beginning)] == beginning and call[1 : 1 + len(beginning)] == beginning
+
+
+def test_nothing_is_forced_where_the_model_has_a_choice(guides, encoder):
+    guide = guides.calls(TOOLS)
+    assert guide.forced() == []
+    for token in encoder.tokenizer.encode("Das"):
+        guide.take(token)
+    assert guide.forced() == []
+    whole = guides.json({"const": 1})
+    for token in whole.forced():
+        whole.take(token)
+    assert whole.forced() == [] and np.flatnonzero(whole.allowed()).tolist() == [ID[END]]
+
+
 def test_guides_of_one_maker_do_not_know_each_other(guides, encoder):
     one, other = guides.json(PERSON), guides.json(PERSON)
     before = other.allowed()

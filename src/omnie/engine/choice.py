@@ -12,8 +12,8 @@ from torch import Tensor
 from omnie.engine.guide import Guide
 from omnie.engine.sampler import only
 
-Attempt = Callable[[int, int], Tensor]
-"""Of one answer: (token, how many came before it) -> the logits [V] behind it."""
+Attempt = Callable[[Sequence[int], int], Tensor]
+"""Of one answer: (tokens, how many came before them) -> the logits behind each of them, [T, V]."""
 
 
 def likeliest(attempt: Callable[[], Attempt], guides: Sequence[Guide], begin: int, end: int, limit: int) -> list[int]:
@@ -30,14 +30,21 @@ def likeliest(attempt: Callable[[], Attempt], guides: Sequence[Guide], begin: in
     """
     best, chosen = -math.inf, []
     for guide in guides:
-        step, ids, sure = attempt(), [begin], 0.0
+        step, ids, seen, sure = attempt(), [begin], 0, 0.0
         guide.take(begin)
         while ids[-1] != end and sure > best and len(ids) < limit:
-            logits_V = step(ids[-1], len(ids) - 1).float().cpu()
-            token = int(only(logits_V, guide.allowed()).argmax())
-            sure += float(logits_V.log_softmax(-1)[token])
-            guide.take(token)
-            ids.append(token)
+            certain = guide.forced()[: limit - len(ids)]
+            ids += certain
+            logits_TV = step(ids[seen:], seen).float().cpu()
+            sure += sum(float(logits_TV[-1 - back].log_softmax(-1)[ids[-back]]) for back in range(1, 1 + len(certain)))
+            seen = len(ids)
+            for token in certain:
+                guide.take(token)
+            if ids[-1] != end and len(ids) < limit:
+                token = int(only(logits_TV[-1], guide.allowed()).argmax())
+                sure += float(logits_TV[-1].log_softmax(-1)[token])
+                guide.take(token)
+                ids.append(token)
         if ids[-1] == end and sure > best:
             best, chosen = sure, ids
     return chosen

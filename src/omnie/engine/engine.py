@@ -7,6 +7,7 @@ from functools import partial
 import torch
 
 from omnie.engine.choice import Attempt, likeliest
+from omnie.engine.guide import Guide
 from omnie.engine.request import Request
 from omnie.engine.sampler import Sampler
 from omnie.errors import InputError
@@ -29,7 +30,8 @@ class Engine:
         """Token ids until a stop token, `max_tokens` or the end of the context.
 
         The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work. Where
-        decoding is greedy and the guide knows several calls, the first call is the likeliest as a whole (`choice.py`).
+        decoding is greedy and the guide knows several calls, the first call is the likeliest as a whole (`choice.py`). What a
+        guide leaves no choice about costs no step of its own.
 
         Args:
             attend: This request's own attention in place of the model's; it counts what it leaves out.
@@ -57,7 +59,7 @@ class Engine:
         guide, left = request.guide, self.room(request)
         chooses = guide is not None and guide.calls and request.options.greedy and request.options.repetition_penalty == 1
         while left:
-            token = sample(self._forward(inputs, cache, attend), guide.allowed() if guide else None)
+            token = sample(self._forward(inputs, cache, attend)[-1], guide.allowed() if guide else None)
             if token in request.stop:
                 return
             ids = [token]
@@ -65,17 +67,28 @@ class Engine:
                 attempt = partial(self._attempt, position, cache, attend)
                 ids = likeliest(attempt, guide.calls, token, ID[CALL_END], left) or ids
                 chooses = False
-            for token in ids:
-                if guide:
-                    guide.take(token)
-                yield token
+            if guide:
+                ids = self._forced(guide, ids, left)
+                sample.note(ids[1:])
+            yield from ids
             inputs = self._next(ids, position + 1)
             position, left = position + len(ids), left - len(ids)
 
-    def _forward(self, inputs: dict[str, torch.Tensor], cache: KeyValueCache, attend: DynamicAttention | None) -> torch.Tensor:
-        """The last token's logits [V]; the cache grows by `inputs`."""
+    def _forced(self, guide: Guide, ids: list[int], room: int) -> list[int]:
+        """Tokens that came, and those that must follow: the model is not asked for these, it reads them all at once."""
+        for token in ids:
+            guide.take(token)
+        more = guide.forced()[: room - len(ids)]
+        for token in more:
+            guide.take(token)
+        return ids + more
+
+    def _forward(
+        self, inputs: dict[str, torch.Tensor], cache: KeyValueCache, attend: DynamicAttention | None, count: int = 1
+    ) -> torch.Tensor:
+        """The logits behind the last `count` tokens, [count, V]; the cache grows by `inputs`."""
         with torch.inference_mode():
-            return self.model(**inputs, cache=cache, past=cache.length, logits_to_keep=1, attend=attend).logits[0, -1]
+            return self.model(**inputs, cache=cache, past=cache.length, logits_to_keep=count, attend=attend).logits[0]
 
     def _prompt(self, request: Request) -> dict[str, torch.Tensor]:
         device = next(self.model.parameters()).device
@@ -85,7 +98,7 @@ class Engine:
     def _attempt(self, position: int, cache: KeyValueCache, attend: DynamicAttention | None) -> Attempt:
         """Goes on behind `position` for a while, and leaves the cache as it is."""
         branch, own = cache.branch(), copy.deepcopy(attend)
-        return lambda token, before: self._forward(self._next([token], position + 1 + before), branch, own)
+        return lambda ids, before: self._forward(self._next(ids, position + 1 + before), branch, own, len(ids))
 
     def _next(self, ids: Sequence[int], position: int) -> dict[str, torch.Tensor]:
         """A decode step's inputs: text tokens from `position` on, all three axes of a position advancing together."""

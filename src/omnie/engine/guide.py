@@ -20,7 +20,7 @@ STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": 
 
 
 class Guide:
-    """Follows one answer. `allowed` says which tokens may come next, `take` which one came.
+    """Follows one answer. `allowed` says which tokens may come next, `forced` which ones must, `take` which one came.
 
     Attributes:
         calls: Of an answer that may call one of several tools: for each of them the guide of a single call.
@@ -38,6 +38,11 @@ class Guide:
 
         fill_next_token_bitmask(self._matcher, self._bits, 0)
         return np.unpackbits(self._bits[0].view(np.uint8), count=self._size, bitorder="little").astype(bool)
+
+    def forced(self) -> list[int]:
+        """The tokens that come next whatever the model says: what a tool is called, or how a field's name goes on. Empty where
+        it has a choice, and behind the answer."""
+        return self._matcher.compute_ff_tokens()
 
     def take(self, token: int) -> None:
         """Go on behind a token."""

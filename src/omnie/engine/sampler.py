@@ -33,9 +33,13 @@ class Sampler:
         if self._seen:
             logits_V = penalised(logits_V, self._seen, self.options.repetition_penalty)
         token = int(logits_V.argmax()) if self.options.greedy else self._draw(logits_V)
-        if self.options.repetition_penalty != 1:
-            self._seen.add(token)
+        self.note([token])
         return token
+
+    def note(self, tokens: Iterable[int]) -> None:
+        """These came too, without a choice."""
+        if self.options.repetition_penalty != 1:
+            self._seen.update(tokens)
 
     def _draw(self, logits_V: torch.Tensor) -> int:
         probabilities_V = nucleus((logits_V / self.options.temperature).softmax(-1), self.options.top_p)
