@@ -264,14 +264,14 @@ def speed() -> str:
     return table(head, rows) + f"\nFrom process start; {found['hardware']}, {found['date']}; `make bench` measures again.\n"
 
 
-def sizes(name: str = "nano") -> str:
-    """Layers and parameters of a size, counted on the model itself."""
+def sizes() -> str:
+    """Layers and parameters of the shipped model, counted on what its config makes."""
     import torch
 
-    from omnie.model.config import architecture, parameter_counts
+    from omnie.model.config import of, parameter_counts
     from omnie.model.omni import Omni
 
-    config = architecture(name)
+    config = of(json.loads((ROOT / "src" / "omnie" / "nano" / "config.json").read_text()))
     with torch.device("meta"):
         counts = parameter_counts(Omni(config))
     total, active = f"{counts['total'] / 1e6:.1f} million", f"{counts['text'] / 1e6:.1f} million"
