@@ -151,14 +151,19 @@ def test_further_questions_are_answered_by_the_passage_or_refused(skill, monkeyp
     assert asked > 2.5 * N and (N / 6 < refused < N / 2 if skill == "text.qa" else not refused)
 
 
+def undrawn(monkeypatch):
+    """Pages stay blank, for which no fonts are needed."""
+    blank = SimpleNamespace(words=(), image=Image(np.zeros((1, 1, 3), np.uint8)))
+    monkeypatch.setattr(pages, "draw_style", lambda *_: SimpleNamespace(name="any", family="any"))
+    monkeypatch.setattr(pages, "draw_page", lambda *_: blank)
+
+
 @pytest.mark.parametrize("skill", ("pages.qa", "pages.unknown"))
 def test_further_fields_stand_on_the_page_or_are_refused(skill, monkeypatch):
     """The page is not drawn here; `pages.unknown` has asked for what is not there already."""
     filled, refused = [], 0
     monkeypatch.setattr(pages, "complete", lambda *args: filled.append(complete(*args)) or filled[-1])
-    monkeypatch.setattr(pages, "draw_style", lambda *_: SimpleNamespace(name="any", family="any"))
-    blank = SimpleNamespace(words=(), image=Image(np.zeros((1, 1, 3), np.uint8)))
-    monkeypatch.setattr(pages, "draw_page", lambda *_: blank)
+    undrawn(monkeypatch)
     for index in range(N):
         example = pages.GENERATORS[skill](generator_for(skill, "train", index), "train")
         language, fields, known = example.families["language"], filled[-1][1], {}
@@ -460,7 +465,8 @@ def test_of_the_fields_of_a_kind_the_label_of_one_at_most_says_nothing(language)
 
 
 def test_what_a_page_lacks_is_not_of_a_kind_whose_label_says_nothing(monkeypatch):
-    """It could be the field behind that label."""
+    """It could be the field behind that label. The page is not drawn here."""
+    undrawn(monkeypatch)
     made, lacked, composed, further = [], [], pages.composed, pages.further
     monkeypatch.setattr(pages, "composed", lambda *args: made.append((args[1], composed(*args))) or made[-1][1])
     monkeypatch.setattr(pages, "further", lambda *args: lacked.append(args[-1]) or further(*args))
