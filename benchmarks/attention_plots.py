@@ -69,14 +69,15 @@ def curve(result: dict[str, Any]) -> None:
         exact = next(row["nats"] for row in text["levels"] if row["level"] == "exact")
         for family, marker in (("certified", "o-"), ("fast", "s--")):
             rows = [row for row in text["levels"] if row["level"].startswith(("exact", family))]
-            points = sorted((100 * row["saved"], row["needles"], row["nats"] - exact) for row in rows)
+            points = [(100 * row["saved"], row["needles"], row["nats"] - exact) for row in rows]
             saved, needles, worse = zip(*points, strict=True)
             left.plot(saved, needles, marker, color=colour, label=f"{text['tokens']:,} tokens, {family}")
             right.plot(saved, worse, marker, color=colour)
     left.set_ylabel("needles found, %")
     left.set_ylim(-2, 102)
     left.legend(frameon=False, fontsize=7)
-    right.set_ylabel("nats a token of right answers, above exact attention's")
+    right.set_ylabel("nats a token of right answers, added")
+    right.set_yscale("symlog", linthresh=0.1)
     for axes in (left, right):
         axes.set_xlabel("attention FLOPs of the text saved, % (bounds included)")
     _save(figure, "attention_curve.svg")
