@@ -58,8 +58,7 @@ STAGES = {
     "decoder": {
         "out": "runs/gpu_decoder", "init": "runs/gpu_encoders/model", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,
         "rows": 4, "row": 8192, "teach": 0.4, "pointing": 0.3, "lr-circuits": 0.5, "coarse": 0.25, "warmup": 100, "decay": 0.9,
-        "prompt": 0.0,
-        **BATCHES,
+        "lookahead": 12, "prompt": 0.0, **BATCHES,
     },
     "fresh": {
         "out": "runs/gpu_fresh", "encoders-from": "src/omnie/nano", "mix": "benchmarks/mix/decoder.toml", "rest": 1.0,

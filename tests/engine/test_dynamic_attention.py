@@ -56,6 +56,31 @@ def test_what_was_left_out_is_counted_per_layer_and_phase(model, monkeypatch):
     assert decode["kept_tiles"] == pytest.approx(0.25, abs=0.05)  # 3 of 11 or 12 pages: the first and the window are among them
 
 
+def test_answer_tokens_that_come_together_are_not_the_prompt_s(model):
+    class Sure:
+        calls = ()
+
+        def __init__(self, said):
+            self.left = list(said)
+
+        def allowed(self):
+            return np.ones(1024, dtype=bool)
+
+        def forced(self):
+            return self.left[:3] if len(self.left) == 5 else []
+
+        def take(self, token):
+            self.left.remove(token)
+
+    single, together = (DynamicAttention(Level("certified", 1e-5)) for _ in range(2))
+    said = answer(model, single, count=6)
+    assert len(set(said)) == 6
+    asked = dataclasses.replace(request(6), guide=Sure(said))
+    assert list(Engine(model, context=4096).generate(asked, together)) == said
+    for one, other in zip(single.layers.values(), together.layers.values(), strict=True):
+        assert float(one.prefill.tiles) == float(other.prefill.tiles) and other.decode.tiles
+
+
 def test_a_decode_step_equals_exact_attention_over_kept_pages(model):
     """The pages are summarised once and grow: the same statistics as from fresh summaries at every step."""
     attend = DynamicAttention(Level("certified", 0.3))

@@ -30,6 +30,8 @@ def test_a_model_that_sees_nothing_ahead_begins_with_a_lookahead_that_changes_no
     places = torch.arange(5)[None, :, None].expand(1, -1, 3)
     with torch.no_grad():
         torch.testing.assert_close(model(ids, places).logits, old(ids, places).logits)
+    beside = build(dataclasses.replace(settings, seed=7), torch.device("cpu"), torch.float32).model.language_model.lookahead
+    assert torch.equal(beside.convolution, ahead.convolution)  # runs side by side go on from their mean
     export(model, tmp_path / "new", folder)
     assert checkpoint.load(tmp_path / "new")[0].config.lookahead == 3
     again = build(dataclasses.replace(settings, init=tmp_path / "new", lookahead=5), torch.device("cpu"), torch.float32)

@@ -60,6 +60,8 @@ class Engine:
         chooses = guide is not None and guide.calls and request.options.greedy and request.options.repetition_penalty == 1
         while left:
             token = sample(self._forward(inputs, cache, attend)[-1], guide.allowed() if guide else None)
+            if attend is not None:
+                attend.answering = True
             if token in request.stop:
                 return
             ids = [token]

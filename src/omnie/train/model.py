@@ -80,13 +80,16 @@ def _learn_marks(model: Omni, series: int) -> None:
 
 
 def _learn_to_look_ahead(model: Omni, tokens: int) -> None:
-    """A fresh lookahead, which changes nothing yet, where a model has none."""
+    """A fresh lookahead, which changes nothing yet, where a model has none; the same for any seed, as runs side by side go on
+    from the mean of their weights."""
     decoder = model.model.language_model
     if decoder.lookahead is None:
         config = replace(model.config, lookahead=tokens)
         config.check()
         decoder.lookahead = Lookahead(config.hidden_size, tokens)
-        decoder.lookahead.initialise()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            decoder.lookahead.initialise()
         model.config = model.model.config = decoder.config = config
 
 

@@ -25,10 +25,14 @@ class Layer:
 
 
 class DynamicAttention:
-    """Called like any function of the attention interface. Good for one growing cache: a new request needs a new one."""
+    """Called like any function of the attention interface. Good for one growing cache: a new request needs a new one.
+
+    Attributes:
+        answering: Whether the prompt is over, so that what comes is the answer's even if several tokens come at once.
+    """
 
     def __init__(self, level: Level):
-        self.level = level
+        self.level, self.answering = level, False
         self.layers: dict[int, Layer] = {}
 
     def __call__(
@@ -46,7 +50,7 @@ class DynamicAttention:
         """See `interface.attention`."""
         layer = self.layers.setdefault(int(module.layer_idx), Layer())
         layer.pages.update(key)
-        stats = layer.prefill if query.shape[2] > 1 else layer.decode
+        stats = layer.prefill if query.shape[2] > 1 and not self.answering else layer.decode
         mask = column_mask(attention_mask, query, key, is_causal)
         out, _lse = dynamic.attention(query, key, value, mask, scaling, self.level, pages=layer.pages, stats=stats)
         return out.transpose(1, 2), None
