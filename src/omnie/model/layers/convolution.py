@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omnie.ops.convolution import convolve
 from omnie.ops.flashmask import ColumnMask
 
 CONVOLUTIONS = 2
@@ -49,47 +50,6 @@ class ShortConvolution(nn.Module):
             seen = cache.update_conv_state(x_BTD.transpose(1, 2), *self.place, conv_kernel_size=self.before).transpose(1, 2)
         missing = max(x_BTD.shape[1] + self.before - seen.shape[1], 0)
         return convolve(F.pad(seen, (0, 0, missing, 0)), self.weight, near_BTK)
-
-
-def convolve(seen_BSD: Tensor, weight_KD: Tensor, near_BTK: Tensor | None) -> Tensor:
-    """(1 + w_0) x_t + w_1 x_(t-1) + ... of the last T tokens seen, before which K - 1 others stand: [B, T, D]."""
-    return _Convolution.apply(seen_BSD, weight_KD, near_BTK)
-
-
-class _Convolution(torch.autograd.Function):
-    """The convolution of tokens of which the first have others before them only. By hand, in place: autograd would keep and
-    add up three products of the tokens' size a weight."""
-
-    @staticmethod
-    def forward(ctx, seen_BSD: Tensor, weight_KD: Tensor, near_BTK: Tensor | None) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(seen_BSD, weight_KD, near_BTK)
-        first, length = _tail(seen_BSD, weight_KD)
-        y = seen_BSD.narrow(1, first, length) * (1 + weight_KD[0])
-        for k in range(1, len(weight_KD)):
-            y.addcmul_(_seen(seen_BSD.narrow(1, first - k, length), near_BTK, k), weight_KD[k])
-        return y
-
-    @staticmethod
-    def backward(ctx, grad_BTD: Tensor):  # type: ignore[override]
-        seen_BSD, weight_KD, near_BTK = ctx.saved_tensors
-        first, length = _tail(seen_BSD, weight_KD)
-        to_seen, to_weight = torch.zeros_like(seen_BSD), torch.empty_like(weight_KD)
-        for k in range(len(weight_KD)):
-            grad = _seen(grad_BTD, near_BTK, k)
-            to_seen.narrow(1, first - k, length).addcmul_(grad, weight_KD[k] if k else 1 + weight_KD[0])
-            to_weight[k] = (grad * seen_BSD.narrow(1, first - k, length)).sum((0, 1))
-        return to_seen, to_weight, None
-
-
-def _tail(seen_BSD: Tensor, weight_KD: Tensor) -> tuple[int, int]:
-    """Where the tokens begin whose neighbours stand before them, and how many these are."""
-    before = len(weight_KD) - 1
-    return before, seen_BSD.shape[1] - before
-
-
-def _seen(x_BTD: Tensor, near_BTK: Tensor | None, k: int) -> Tensor:
-    """What belongs to the token `k` further on."""
-    return x_BTD if near_BTK is None or not k else x_BTD * near_BTK[..., k - 1, None]
 
 
 def neighbours(mask: Any, count: int, past: int, length: int, dtype: torch.dtype) -> Tensor | None:

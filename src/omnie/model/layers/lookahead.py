@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnie.model.layers.convolution import convolve
+from omnie.ops.convolution import convolve
 
 GIVEN = (3, 4, 6)
 """Tokens that open a turn which the model is given: of the system, the user, a tool (`processor.tokens`)."""
