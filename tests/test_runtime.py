@@ -36,6 +36,8 @@ def test_deltas_join_to_the_answer(runtime):
     assert "".join(delta.text for delta in deltas) == runtime.answer(MESSAGE, FEW).text != ""
     assert all(delta.text and delta.usage is None for delta in deltas[:-1])
     assert deltas[-1].usage and deltas[-1].timings and deltas[-1].finish
+    assert 0 < deltas[-1].confidence < 1 and all(delta.confidence is None for delta in deltas[:-1])
+    assert runtime.answer(MESSAGE, FEW).confidence == deltas[-1].confidence
 
 
 def test_deltas_come_as_tokens_do(runtime):
@@ -91,7 +93,7 @@ def test_characters_arrive_whole(runtime, monkeypatch, ids):
     """Byte tokens, one at a time: never half a character, and together what `decode` says."""
     letters = {token: number for number in range(32, 288) for token in [runtime.processor.tokenizer._bytes[number]]}
     tokens = [letters[bytes([byte])] for byte in ids]
-    monkeypatch.setattr(runtime.engine, "generate", lambda request, attend: iter(tokens))
+    monkeypatch.setattr(runtime.engine, "generate", lambda request, *_: iter(tokens))
     texts = [delta.text for delta in runtime.stream(MESSAGE, FEW)]
     assert "".join(texts) == runtime.processor.decode(tokens) == bytes(ids).decode("utf-8", "replace")
     assert all("\ufffd" not in text for text in texts) or b"\xff" in bytes(ids) or len(ids) == 1
@@ -131,7 +133,7 @@ CALL = '{"name": "taxi", "arguments": {"at": "Bonn"}}'
 def says(monkeypatch, runtime, *pieces: str) -> None:
     """Lets the engine say these texts and special tokens."""
     ids = [n for piece in pieces for n in ([ID[piece]] if piece in ID else runtime.processor.tokenizer.encode(piece))]
-    monkeypatch.setattr(runtime.engine, "generate", lambda request, attend: iter(ids))
+    monkeypatch.setattr(runtime.engine, "generate", lambda request, *_: iter(ids))
 
 
 def test_a_call_is_no_text(runtime, monkeypatch):

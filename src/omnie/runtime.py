@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from omnie import checkpoint
+from omnie.engine.certainty import Certainty
 from omnie.engine.engine import Engine
 from omnie.engine.guide import Guide, Guides
 from omnie.engine.request import GREEDY, Request, SamplingOptions
@@ -49,7 +50,8 @@ class Timings:
 @dataclass(frozen=True)
 class Delta:
     """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage, the timings, what
-    attention left out (`DynamicAttention.report`) and the calls of tools, whose JSON is no part of the text."""
+    attention left out (`DynamicAttention.report`), the calls of tools, whose JSON is no part of the text, and the confidence:
+    the probability that the model gave the whole answer."""
 
     text: str
     finish: FinishReason | None = None
@@ -57,17 +59,19 @@ class Delta:
     timings: Timings | None = None
     attention: dict[str, Any] | None = None
     calls: tuple[ToolCall, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `calls`: the tools that it calls, in place of a text."""
+    """A whole answer. `calls`: the tools that it calls, in place of a text. `confidence`: its probability, 0 to 1."""
 
     text: str
     finish: FinishReason
     usage: Usage
     timings: Timings
     calls: tuple[ToolCall, ...] = ()
+    confidence: float = 1.0
 
 
 class Runtime:
@@ -119,8 +123,9 @@ class Runtime:
         """The whole answer at once; arguments and errors as in `stream`."""
         deltas = list(self.stream(messages, options, **how))
         last = deltas[-1]
-        assert last.finish and last.usage and last.timings
-        return Answer("".join(delta.text for delta in deltas), last.finish, last.usage, last.timings, last.calls)
+        assert last.finish and last.usage and last.timings and last.confidence is not None
+        text = "".join(delta.text for delta in deltas)
+        return Answer(text, last.finish, last.usage, last.timings, last.calls, last.confidence)
 
     def stream(
         self,
@@ -145,7 +150,8 @@ class Runtime:
         inputs = self.processor.encode([*offer, *messages])
         request = Request(inputs, options, self.processor.stop, guide)
         attend = DynamicAttention(self.attention) if self.dynamic else None
-        encode, counted = clock.lap(), Counted(self.engine.generate(request, attend))
+        certainty = Certainty()
+        encode, counted = clock.lap(), Counted(self.engine.generate(request, attend, certainty))
         prefill = None
         for text in self._texts(counted, hide_calls=bool(tools)):
             prefill = clock.lap() if prefill is None else prefill
@@ -161,6 +167,7 @@ class Runtime:
             Timings(self._load, encode, prefill, decode, speed),
             {"level": str(self.attention), "layers": attend.report() if attend else []},
             self._calls(counted.ids) if tools else (),
+            certainty.confidence,
         )
 
     def _guide(self, tools: Sequence[Tool], schema: Mapping[str, Any] | None) -> Guide | None:

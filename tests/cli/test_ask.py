@@ -89,6 +89,7 @@ def test_json_holds_answer_tokens_timings_and_model(ask, toy_folder):
     assert status == 0 and output.count("\n") == 1
     assert result["answer"] + "\n" == ask("picture.png", "voice.wav", "What?")[1]
     assert result["model"] == str(toy_folder) and result["finish_reason"] == "length"
+    assert 0 <= result["confidence"] <= 1
     assert result["tokens"].pop("prompt") > 6 + 13
     assert result["tokens"] == {"completion": 8, "media": {"image": 24, "audio": 13}}
     assert set(result["timings"]) == {"start", "media_wait", "load", "encode", "prefill", "decode", "tokens_per_second"}

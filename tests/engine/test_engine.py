@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from omnie.engine.certainty import Certainty
 from omnie.engine.engine import Engine
 from omnie.engine.request import Request, SamplingOptions
 from omnie.errors import InputError
@@ -125,6 +126,39 @@ def test_the_repetition_penalty_counts_what_had_to_come(model):
     assert len(set(said)) == len(said)
     request = Request(inputs, options, frozenset(), Constant({1: said[1:9]}))
     assert list(Engine(model, context=4096).generate(request)) == said
+
+
+def cost(model, inputs, said: list[int]) -> float:
+    """The negative log-probability of what was said, the whole sequence through the model at once."""
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    ids = torch.cat([tensors["input_ids"], torch.tensor(said)])[None]
+    where = tensors["position_ids"]
+    more = where[-1:].amax(-1, keepdim=True) + torch.arange(1, 1 + len(said))[:, None]
+    with torch.inference_mode():
+        logits_TV = model(ids, torch.cat([where, more.expand(-1, 3)])[None]).logits[0, LENGTH - 1 : -1]
+    return -float(logits_TV.log_softmax(-1).gather(1, torch.tensor(said)[:, None]).sum())
+
+
+@pytest.mark.parametrize("certain", [{}, {1: 3, 6: 2}], ids=["free", "some had to come"])
+@pytest.mark.parametrize("options", [{}, {"temperature": 2.0, "seed": 5}, {"repetition_penalty": 3.0}], ids=str)
+def test_certainty_is_the_probability_of_all_that_was_said(model, options, certain):
+    inputs = prompt()
+    said = generate(model, inputs, max_tokens=9, **options)
+    guide = Constant({place: said[place : place + count] for place, count in certain.items()}) if not options else None
+    sure = Certainty()
+    request = Request(inputs, SamplingOptions(max_tokens=9, **options), frozenset(), guide)
+    assert list(Engine(model, context=4096).generate(request, certainty=sure)) == said
+    assert sure.nats == pytest.approx(cost(model, inputs, said), rel=1e-3)
+    assert sure.confidence == pytest.approx(np.exp(-sure.nats))
+
+
+def test_certainty_knows_the_end(model):
+    inputs = prompt()
+    said, sure = generate(model, inputs, max_tokens=9), Certainty()
+    end = said.index(said[5])
+    request = Request(inputs, SamplingOptions(max_tokens=9), frozenset(said[5:6]))
+    assert list(Engine(model, context=4096).generate(request, certainty=sure)) == said[:end]
+    assert sure.nats == pytest.approx(cost(model, inputs, said[: end + 1]), rel=1e-3)
 
 
 def test_generation_ends_with_the_context(model):

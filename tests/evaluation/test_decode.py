@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from omnie import checkpoint
+from omnie.engine.certainty import Certainty
 from omnie.engine.engine import Engine
 from omnie.engine.request import Request, SamplingOptions
 from omnie.evaluation.decode import ROWS, TOKENS, answers, batches, greedy
@@ -57,35 +58,40 @@ def together(toy, rows):
     return dict(zip(rows, greedy(toy[0], list(rows.values()), LIMIT)))
 
 
-def alone(model, row, stop=()) -> list[int]:
-    options = SamplingOptions(max_tokens=LIMIT)
-    return list(Engine(model, context=4096).generate(Request(row, options, frozenset({ID[END], *stop}))))
+def alone(model, row, stop=()) -> tuple[list[int], float]:
+    options, certainty = SamplingOptions(max_tokens=LIMIT), Certainty()
+    request = Request(row, options, frozenset({ID[END], *stop}))
+    return list(Engine(model, context=4096).generate(request, certainty=certainty)), certainty.confidence
 
 
 @pytest.mark.parametrize("name", PROMPTS)
 def test_batched_equals_single(toy, rows, together, name):
-    assert together[name] == alone(toy[0], rows[name])
-    assert len(together[name]) > 1
+    ids, confidence = alone(toy[0], rows[name])
+    assert together[name] == (ids, pytest.approx(confidence, rel=1e-3))
+    assert len(ids) > 1 and 0 < confidence < 1
 
 
 def test_answers_differ_between_prompts(together):
     """Else the law above would hold for a model that never looks at its prompt."""
-    assert len({tuple(ids) for ids in together.values()}) > len(together) // 2
+    assert len({tuple(ids) for ids, _ in together.values()}) > len(together) // 2
 
 
 def test_a_row_that_ends_early_leaves_the_others_alone(toy, rows, together):
     """The end token is taken to be one that the first prompt says as its third token."""
-    end = together["short"][2]
+    end = together["short"][0][2]
     found = dict(zip(rows, greedy(toy[0], list(rows.values()), LIMIT, stop=(end,))))
-    for name, ids in together.items():
-        assert found[name] == (ids[: ids.index(end)] if end in ids else ids)
-    assert len(found["short"]) < LIMIT and max(map(len, found.values())) == LIMIT
+    for name, (ids, _) in together.items():
+        assert found[name][0] == (ids[: ids.index(end)] if end in ids else ids)
+        assert found[name][1] == pytest.approx(alone(toy[0], rows[name], stop=(end,))[1], rel=1e-3)
+    assert len(found["short"][0]) < LIMIT and max(len(ids) for ids, _ in found.values()) == LIMIT
 
 
 def test_answers_come_in_the_order_of_the_questions(toy):
     model, encoder = toy
     asked = [[user(*parts)] for parts in PROMPTS.values()]
-    assert answers(model, encoder, asked, 4) == answers(model, encoder, asked[::-1], 4)[::-1]
+    forth, back = answers(model, encoder, asked, 4), answers(model, encoder, asked[::-1], 4)[::-1]
+    assert [said for said, _ in forth] == [said for said, _ in back]
+    assert [sure for _, sure in forth] == pytest.approx([sure for _, sure in back], rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -99,5 +105,5 @@ def test_batches_hold_every_prompt_once_within_the_budget(lengths):
 
 
 def test_limit_is_kept(toy, rows):
-    assert [len(ids) for ids in greedy(toy[0], [rows["short"]], 1)] == [1]
+    assert [len(ids) for ids, _ in greedy(toy[0], [rows["short"]], 1)] == [1]
     assert not torch.is_inference_mode_enabled()

@@ -41,7 +41,7 @@ def knowing(monkeypatch):
     def answers(model, encoder, conversations, limit, read=None, guides=None):
         asked = [conversation[-1].parts for conversation in conversations]
         looked_up = [tuple(id(part.value) if part.kind != "text" else part.value for part in parts) for parts in asked]
-        return [key.get(name, "nothing of the sort") for name in looked_up]
+        return [(key.get(name, "nothing of the sort"), 0.5) for name in looked_up]
 
     kept: list = []  # so that no id is used twice
     monkeypatch.setattr(table, "example", draw)
@@ -159,7 +159,7 @@ def test_calls_always_fit_the_tools_on_offer(toy_folder, monkeypatch):
         def __init__(self, model, context):
             assert context == model.config.max_position_embeddings
 
-        def generate(self, request):
+        def generate(self, request, certainty):
             held.append(request.guide)
             return iter(())
 

@@ -5,7 +5,7 @@ import pytest
 
 from omnie.data.example import Example
 from omnie.data.scoring import wilson
-from omnie.evaluation.summary import FEWEST, chance, hardest, judge, summary
+from omnie.evaluation.summary import FEWEST, chance, confidence, hardest, judge, summary
 from omnie.messages import text
 
 
@@ -86,3 +86,20 @@ def test_hardest_are_the_families_that_do_worse_than_the_skill():
     assert [(row["kind"], row["name"], row["n"], row["score"]) for row in found] == [("font", "A", 8, 0.0)]
     assert found[0]["high"] < np.mean([case.score for case in cases])
     assert hardest([case for case in cases if case.score]) == []
+
+
+def sure(*given: tuple[str, float | None]):
+    return [judge(Example("a.b", (text("?"),), "yes", "exact"), said, probability) for said, probability in given]
+
+
+def test_confidence_tells_right_from_wrong_answers():
+    cases = sure(("yes", 0.9), ("no", 0.5), ("yes", 0.8), ("no", 0.85), ("yes", 0.5))
+    # of 3 x 2 pairs the right answer is surer in 3, as sure in 1; the four surest are yes, no, yes, and the first of 0.5
+    assert confidence(cases) == {"confidence": {"auroc": round(3.5 / 6, 4), "surest": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "given", [[("yes", 0.9)], [("no", 0.9)], [("yes", None), ("no", 0.3)]], ids=["right", "wrong", "not known"]
+)
+def test_confidence_needs_right_and_wrong_answers(given):
+    assert confidence(sure(*given)) == {}

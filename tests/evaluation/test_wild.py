@@ -45,7 +45,7 @@ def knowing(monkeypatch):
 
     def answers(model, encoder, conversations, limit):
         posed = [[part.value for part in conversation[0].parts] for conversation in conversations]
-        return [key.get((file, question[0] if question else None), "") for file, *question in posed]
+        return [(key.get((file, question[0] if question else None), ""), 0.5) for file, *question in posed]
 
     monkeypatch.setattr(scores, "answers", answers)
 

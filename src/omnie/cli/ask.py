@@ -151,12 +151,13 @@ def harmless(answer: str) -> str:
 def report(runtime: "Runtime", deltas: "Sequence[Delta]", **before: float) -> dict[str, Any]:
     """What `--json` prints. `before`: seconds of what came before the runtime took over."""
     last = deltas[-1]
-    assert last.usage and last.timings
+    assert last.usage and last.timings and last.confidence is not None
     return {
         "answer": "".join(delta.text for delta in deltas),
         "tool_calls": [asdict(call) for call in last.calls],
         "model": runtime.name,
         "finish_reason": last.finish,
+        "confidence": float(f"{last.confidence:.4g}"),
         "tokens": asdict(last.usage),
         "attention": last.attention,
         "timings": {name: round(value, 4) for name, value in (before | asdict(last.timings)).items()},

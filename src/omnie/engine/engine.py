@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from omnie.engine.certainty import Certainty
 from omnie.engine.choice import Attempt, likeliest
 from omnie.engine.guide import Guide
 from omnie.engine.request import Request
@@ -26,7 +27,9 @@ class Engine:
         """`context`: the most tokens, prompt and answer together, that the model was built for."""
         self.model, self.context = model.eval(), context
 
-    def generate(self, request: Request, attend: DynamicAttention | None = None) -> Iterator[int]:
+    def generate(
+        self, request: Request, attend: DynamicAttention | None = None, certainty: Certainty | None = None
+    ) -> Iterator[int]:
         """Token ids until a stop token, `max_tokens` or the end of the context.
 
         The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work. Where
@@ -35,6 +38,7 @@ class Engine:
 
         Args:
             attend: This request's own attention in place of the model's; it counts what it leaves out.
+            certainty: Counts how sure the model is of what it says.
 
         Raises:
             InputError: the prompt leaves no room for an answer.
@@ -46,20 +50,23 @@ class Engine:
                 allowed=f"fewer than {self.context}",
                 hint="give fewer or shorter files",
             )
-        return self._steps(request, attend)
+        return self._steps(request, attend, certainty or Certainty())
 
     def room(self, request: Request) -> int:
         """The most tokens that `generate` hands out: `max_tokens`, or less where the context ends."""
         return min(request.options.max_tokens, self.context - request.length)
 
-    def _steps(self, request: Request, attend: DynamicAttention | None) -> Iterator[int]:
+    def _steps(self, request: Request, attend: DynamicAttention | None, certainty: Certainty) -> Iterator[int]:
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
         cache = KeyValueCache(request.length + self.room(request))
         inputs, position = self._prompt(request), int(request.inputs["position_ids"][-1, 1:].max())
         guide, left = request.guide, self.room(request)
         chooses = guide is not None and guide.calls and request.options.greedy and request.options.repetition_penalty == 1
+        ids: list[int] = []
         while left:
-            token = sample(self._forward(inputs, cache, attend)[-1], guide.allowed() if guide else None)
+            logits_TV = self._forward(inputs, cache, attend, max(1, len(ids)))
+            token = sample(logits_TV[-1], guide.allowed() if guide else None)
+            certainty.note(logits_TV, [*ids[1:], token])
             if attend is not None:
                 attend.answering = True
             if token in request.stop:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnie.engine.certainty import nats
 from omnie.engine.guide import Guide
 from omnie.engine.sampler import only
 from omnie.inputs import TEXT
@@ -47,8 +48,8 @@ def answers(
     limit: int,
     read: Callable[[list[int]], str] | None = None,
     guides: Sequence[Guide] | None = None,
-) -> list[str]:
-    """The model's answers of at most `limit` tokens, in the order of the conversations.
+) -> list[tuple[str, float]]:
+    """The model's answers of at most `limit` tokens, in the order of the conversations, and how probable each one was to it.
 
     Args:
         read: Ids to what is handed out; text unless told.
@@ -58,11 +59,12 @@ def answers(
         InputError: a conversation cannot be encoded.
     """
     rows = [encoder.encode(messages) for messages in conversations]
-    result = [""] * len(rows)
+    result = [("", 0.0)] * len(rows)
     for batch in batches([len(row["input_ids"]) for row in rows]):
         guided = [guides[place] for place in batch] if guides else None
-        for place, ids in zip(batch, greedy(model, [rows[place] for place in batch], limit, guided, encoder.stop)):
-            result[place] = (read or encoder.decode)(ids)
+        said = greedy(model, [rows[place] for place in batch], limit, guided, encoder.stop)
+        for place, (ids, confidence) in zip(batch, said):
+            result[place] = (read or encoder.decode)(ids), confidence
     return result
 
 
@@ -81,8 +83,9 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 @torch.inference_mode()
 def greedy(
     model: Omni, rows: Sequence[Arrays], limit: int, guides: Sequence[Guide] | None = None, stop: Collection[int] = (ID[END],)
-) -> list[list[int]]:
-    """Each prompt's most likely tokens, one after the other, up to `limit`, without the end token.
+) -> list[tuple[list[int], float]]:
+    """Each prompt's most likely tokens, one after the other, up to `limit`, without the end token, and their probability, with
+    the end token (`engine.certainty`).
 
     Args:
         model: In evaluation mode.
@@ -95,13 +98,15 @@ def greedy(
     inputs = {name: torch.from_numpy(array).to(device) for name, array in collate(rows).items() if name != "labels"}
     mask_BS, position_B = inputs["attention_mask"], inputs["position_ids"].amax((1, 2))
     speaking_B = torch.arange(len(rows), device=device)
-    cache, result = BatchCache(mask_BS.shape[1] + limit), [[] for _ in rows]
+    cache, result = BatchCache(mask_BS.shape[1] + limit), [list[int]() for _ in rows]
+    cost = torch.zeros(len(rows), device=device)
     for _ in range(limit):
-        logits_BV = model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[:, -1]
+        logits_BV = allowed_BV = model(**inputs, cache=cache, past=cache.length, logits_to_keep=1).logits[:, -1]
         if guides:
             rows_of = zip(logits_BV, speaking_B.tolist(), strict=True)
-            logits_BV = torch.stack([only(logits_V, guides[row].allowed()) for logits_V, row in rows_of])
-        token_B = logits_BV.argmax(-1)
+            allowed_BV = torch.stack([only(logits_V, guides[row].allowed()) for logits_V, row in rows_of])
+        token_B = allowed_BV.argmax(-1)
+        cost[speaking_B] += nats(logits_BV, token_B)
         going = torch.isin(token_B, stops, invert=True).nonzero().squeeze(-1)
         if len(going) < len(token_B):
             token_B, mask_BS, position_B, speaking_B = (x[going] for x in (token_B, mask_BS, position_B, speaking_B))
@@ -115,7 +120,7 @@ def greedy(
         position_B = position_B + 1
         mask_BS = torch.cat([mask_BS, torch.ones_like(mask_BS[:, :1])], dim=1)
         inputs = _step(token_B, position_B, mask_BS)
-    return result
+    return list(zip(result, cost.neg().exp().tolist()))
 
 
 def _step(token_B: Tensor, position_B: Tensor, mask_BS: Tensor) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from omnie import checkpoint
 from omnie.data.skills import group_of
 from omnie.errors import OptionError
+from omnie.evaluation.summary import SUREST
 
 WORST = 3
 """Families of a skill that a table names."""
@@ -33,6 +34,8 @@ def table(report: dict[str, Any]) -> str:
 
 def _line(name: str, row: dict[str, Any]) -> str:
     rates = "".join(f"   {rate} {row[rate]:.1%}" for rate in ("cer", "wer", "chance") if rate in row)
+    if "confidence" in row:
+        rates += f"   surest {SUREST:.0%}: {row['confidence']['surest']:.1%}, AUROC {row['confidence']['auroc']:.2f}"
     return f"{name:<22}{row['score']:>8.1%}{row['n']:>6}   {row['low']:.1%} to {row['high']:.1%}{rates}"
 
 

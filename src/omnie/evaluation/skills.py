@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from omnie import checkpoint
 from omnie.data.example import Example, Split
+from omnie.engine.certainty import Certainty
 from omnie.engine.engine import Engine
 from omnie.engine.guide import Guide, Guides
 from omnie.engine.request import Request, SamplingOptions
@@ -20,7 +21,7 @@ from omnie.errors import OptionError
 from omnie.evaluation import cases
 from omnie.evaluation.decode import answers
 from omnie.evaluation.report import provenance
-from omnie.evaluation.summary import Judged, chance, hardest, judge, scores, summary
+from omnie.evaluation.summary import Judged, chance, confidence, hardest, judge, scores, summary
 from omnie.messages import user
 from omnie.model.omni import Omni
 from omnie.processor import Encoder, tokens
@@ -75,9 +76,9 @@ class SkillsConfig:
 
 
 def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progress = lambda *_: None) -> dict[str, Any]:
-    """The report: `skills` by group and `detail` by single skill (each `score`, `n`, `low`, `high`; there also the `scores` of
-    the cases in their order, for `compare`), and where it comes from. Beside them, but never for held-out examples, `hardest`
-    by skill (`summary.hardest`): what to learn from.
+    """The report: `skills` by group and `detail` by single skill (each `score`, `n`, `low`, `high`, and `confidence` unless
+    media are shuffled; in `detail` also the `scores` of the cases in their order, for `compare`), and where it comes from.
+    Beside them, but never for held-out examples, `hardest` by skill (`summary.hardest`): what to learn from.
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -92,7 +93,10 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
     for example in cases.probe("tools", config.split) if "tools" in plan else ():
         encoder.offer(example.tools)
     judged, seconds = ask(model, encoder, plan, config, progress)
-    row = (lambda done: summary(done) | {"chance": chance(done)}) if config.shuffle else summary
+
+    def row(done: Sequence[Judged]) -> dict[str, Any]:
+        return summary(done) | ({"chance": chance(done)} if config.shuffle else confidence(done))
+
     worst = {name: rows for name, done in judged.items() if config.split != "heldout" and (rows := hardest(done))}
     spent = {group: sum(seconds[name] for name in names) / sum(names.values()) for group, names in plan.items()}
     result = {
@@ -153,19 +157,22 @@ def answered(model: Omni, encoder: Encoder, examples: Iterable[Example], guides:
     conversations = [[*encoder.offer(example.tools), user(*example.parts)] for example in examples]
     read = partial(only_call, encoder) if examples[0].scoring == "call" else None
     if examples[0].tools:
-        return [judge(example, (read or encoder.decode)(called(model, encoder, example, limit))) for example in examples]
+        made = (called(model, encoder, example, limit) for example in examples)
+        return [judge(example, (read or encoder.decode)(ids), sure) for example, (ids, sure) in zip(examples, made)]
     guided = [guide(guides, example) for example in examples] if guides else None
     found = answers(model, encoder, conversations, limit, read, guided)
-    return [judge(example, prediction) for example, prediction in zip(examples, found)]
+    return [judge(example, prediction, sure) for example, (prediction, sure) in zip(examples, found)]
 
 
-def called(model: Omni, encoder: Encoder, example: Example, limit: int) -> list[int]:
-    """The answer to an example that has tools on offer, as `omnie ask --tools` gives it."""
+def called(model: Omni, encoder: Encoder, example: Example, limit: int) -> tuple[list[int], float]:
+    """The answer to an example that has tools on offer, as `omnie ask --tools` gives it, and its probability."""
     guides = Guides(encoder.tokenizer.backend, min(encoder.stop))
     inputs = encoder.encode([*encoder.offer(example.tools), user(*example.parts)])
     options = SamplingOptions(max_tokens=limit)
     request = Request(inputs, options, frozenset(encoder.stop), guides.calls(example.tools))
-    return list(Engine(model, context=model.config.max_position_embeddings).generate(request))
+    certainty = Certainty()
+    engine = Engine(model, context=model.config.max_position_embeddings)
+    return list(engine.generate(request, certainty=certainty)), certainty.confidence
 
 
 def guide(guides: Guides, example: Example) -> Guide:

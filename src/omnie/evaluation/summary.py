@@ -15,11 +15,14 @@ UNITS: dict[Scoring, Callable[[str], list[str]]] = {"cer": characters, "wer": sp
 RESAMPLES = 2000
 FEWEST = 5
 """Cases of a family that say something about it."""
+SUREST = 0.8
+"""The share of the answers that are taken where `confidence` takes the surest ones only."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer next to what was wanted; `score` is that of the single case, from 0 to 1; `families` are the example's."""
+    """An answer next to what was wanted; `score` is that of the single case, from 0 to 1; `families` are the example's;
+    `sure` is the probability that the model gave its answer, where that is known."""
 
     skill: str
     scoring: Scoring
@@ -27,11 +30,13 @@ class Judged:
     prediction: str
     score: float
     families: dict[str, str] = field(default_factory=dict)
+    sure: float | None = None
 
 
-def judge(example: Example, prediction: str) -> Judged:
+def judge(example: Example, prediction: str, sure: float | None = None) -> Judged:
     """A prediction, judged by the example's scoring."""
-    return Judged(example.skill, example.scoring, example.answer, prediction, score(example, prediction), example.families)
+    score_of = score(example, prediction)
+    return Judged(example.skill, example.scoring, example.answer, prediction, score_of, example.families, sure)
 
 
 def summary(cases: Sequence[Judged]) -> dict[str, Any]:
@@ -47,6 +52,25 @@ def summary(cases: Sequence[Judged]) -> dict[str, Any]:
         return row | ({"valid": valid(cases)} if all(case.scoring == "json" for case in cases) else {})
     rated, others = ([case for case in cases if (case.scoring == scoring) is wanted] for wanted in (True, False))
     return by_rate(rated, scoring) | ({"exact": summary(others)} if others else {})
+
+
+def confidence(cases: Sequence[Judged]) -> dict[str, Any]:
+    """How well the model's own probabilities tell its right answers from its wrong ones, under `confidence`; empty where they
+    are not known or all answers are right or all wrong.
+
+    `auroc`: how often the surer of a right and a wrong answer is the right one (area under the ROC curve; Hanley and McNeil
+    1982). `surest`: the mean score of the `SUREST` share of the answers.
+    """
+    if any(case.sure is None for case in cases):
+        return {}
+    right_N = np.array([case.score == 1.0 for case in cases])
+    sure_N = np.array([case.sure for case in cases])
+    if right_N.all() or not right_N.any():
+        return {}
+    difference = np.sign(sure_N[right_N][:, None] - sure_N[~right_N][None])
+    surest_N = np.argsort(-sure_N, kind="stable")[: max(1, round(SUREST * len(cases)))]
+    surest = np.mean([cases[n].score for n in surest_N])
+    return {"confidence": {"auroc": round(float(difference.mean() / 2 + 0.5), 4), "surest": round(float(surest), 4)}}
 
 
 def valid(cases: Sequence[Judged]) -> float:

@@ -80,7 +80,7 @@ def ask(model: Omni, encoder: Encoder, cases: Sequence[Case], shuffle: bool) -> 
         posed = [case.examples(opened(file)) for case, file in chunk]
         longest = max(len(encoder.tokenizer.encode(answer)) for case, _ in chunk for answer in case.expected)
         said = answers(model, encoder, [[user(*examples[0].parts)] for examples in posed], longest + MARGIN)
-        yield [(case, best(examples, answer)) for (case, _), examples, answer in zip(chunk, posed, said)]
+        yield [(case, best(examples, answer)) for (case, _), examples, (answer, _) in zip(chunk, posed, said)]
 
 
 def best(examples: Sequence[Any], prediction: str) -> Judged:

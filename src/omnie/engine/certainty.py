@@ -1,0 +1,33 @@
+"""How sure a model was of its answer: the probability that it gave all of it, the end included."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Certainty:
+    """Adds up what the tokens of one answer cost, by the probabilities that the model gives all tokens, allowed or not.
+
+    Attributes:
+        nats: The negative log-probability of the answer so far.
+    """
+
+    def __init__(self) -> None:
+        self.nats = 0.0
+
+    def note(self, logits_TV: Tensor, ids: Sequence[int]) -> None:
+        """These tokens came, each behind the logits of its row."""
+        self.nats += float(nats(logits_TV, torch.tensor(ids, device=logits_TV.device)).sum())
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the answer, 0 to 1."""
+        return math.exp(-self.nats)
+
+
+def nats(logits_TV: Tensor, token_T: Tensor) -> Tensor:
+    """What each token costs, float32 [T]."""
+    logits_TV = logits_TV.float()
+    return logits_TV.logsumexp(-1) - logits_TV.gather(-1, token_T[:, None]).squeeze(-1)
