@@ -83,10 +83,13 @@ class Runtime:
         attention: `exact`, `certified:EPS` or `fast:BUDGET` (`ops/levels.py`); None leaves it to the checkpoint.
         activations: `int8` or `float`: what a processor multiplies 4-bit matrices with; None is `int8`.
         thinking: Whether a model that can think before it answers does so; None leaves it to its chat template.
+        looks: How often pictures are looked at, at most, 1 to 4, while the model is not sure of its answer; the surest one is
+            given, once the last look has been taken. None leaves it to the checkpoint.
 
     Raises:
         CheckpointError: the model cannot be loaded.
-        OptionError: `thinking` is set, and the model has no such switch; `activations` is set, and it has no 4-bit matrices.
+        OptionError: `thinking` is set, and the model has no such switch; `activations` is set, and it has no 4-bit matrices;
+            `looks` is out of range, or more than 1 for a published model.
     """
 
     def __init__(
@@ -97,10 +100,11 @@ class Runtime:
         thinking: bool | None = None,
         attention: str | None = None,
         activations: str | None = None,
+        looks: int | None = None,
     ):
         clock = Clock()
         self.model, encoder = checkpoint.load(reference, dtype=dtype)
-        self.processor = encoder.with_thinking(thinking)
+        self.processor = encoder.with_thinking(thinking).with_looks(looks)
         self.name = str(reference or checkpoint.DEFAULT)
         if activations is not None:
             self._multiply_with(activations)
@@ -148,7 +152,7 @@ class Runtime:
         clock = Clock()
         offer, guide = self.processor.offer(tools), self._guide(tools, schema)
         inputs = self.processor.encode([*offer, *messages])
-        request = Request(inputs, options, self.processor.stop, guide)
+        request = Request(inputs, options, self.processor.stop, guide, self.processor.looks(inputs))
         attend = DynamicAttention(self.attention) if self.dynamic else None
         certainty = Certainty()
         encode, counted = clock.lap(), Counted(self.engine.generate(request, attend, certainty))
@@ -219,7 +223,7 @@ class Counted:
             yield token
 
 
-def media_tokens(inputs: dict[str, np.ndarray]) -> dict[str, int]:
+def media_tokens(inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
     """How many prompt tokens each non-text modality takes; only those that occur."""
     counts = np.bincount(inputs["mm_token_type_ids"], minlength=len(MODALITIES))
     return {name: int(count) for name, count in zip(MODALITIES[1:], counts[1:]) if count}

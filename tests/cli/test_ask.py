@@ -107,6 +107,21 @@ def test_json_says_what_attention_left_out(ask):
     assert all(row["dropped_mass_bound"] <= 1e-3 and row["kept_tiles"] == 1 for row in rows)  # a few dozen tokens: all are near
 
 
+@pytest.mark.parametrize(("looks", "file", "taken"), [("1", "picture.png", 1), ("3", "picture.png", 3), ("3", "voice.wav", 1)])
+def test_looks_at_a_picture_are_obeyed(ask, monkeypatch, looks, file, taken):
+    from omnie.engine.engine import Engine
+
+    steps, seen = Engine._steps, []
+    monkeypatch.setattr(Engine, "_steps", lambda self, request, *more: seen.append(request) or steps(self, request, *more))
+    status, _, talk = ask("--looks", looks, file, "What?")
+    assert (status, talk, len(seen)) == (0, "", taken)
+
+
+def test_looks_out_of_range_are_one_line_and_status_2(ask):
+    status, _, talk = ask("--looks", "5", "picture.png", "What?")
+    assert status == 2 and "looks is out of range: 5" in talk and "1 to 4" in talk and talk.count("\n") == 1
+
+
 @pytest.mark.parametrize("level", ["certified:2", "fast:0", "quick", "exact:1"])
 def test_attention_out_of_range_is_one_line_and_status_2(ask, level):
     status, answer, talk = ask("--attention", level, "picture.png", "What?")

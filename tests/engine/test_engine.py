@@ -161,6 +161,58 @@ def test_certainty_knows_the_end(model):
     assert sure.nats == pytest.approx(cost(model, inputs, said[: end + 1]), rel=1e-3)
 
 
+def looks_at(inputs, count: int) -> list[dict[str, np.ndarray]]:
+    """The same prompt with other pixels each time."""
+    random = np.random.default_rng(9)
+    return [inputs | {"pixel_values": random.normal(size=(24, 3 * 16 * 16)).astype(np.float32)} for _ in range(count)]
+
+
+def test_the_surest_look_answers(model):
+    inputs, options = prompt(picture=True), SamplingOptions(max_tokens=8)
+    looks, alone = looks_at(inputs, 4), []
+    for look in (inputs, *looks):
+        certainty = Certainty()
+        ids = list(Engine(model, context=4096).generate(Request(look, options), certainty=certainty))
+        alone.append((ids, certainty.nats))
+    for count in range(len(looks) + 1):
+        certainty, request = Certainty(), Request(inputs, options, looks=looks[:count])
+        said = list(Engine(model, context=4096).generate(request, certainty=certainty))
+        assert (said, certainty.nats) == min(alone[: count + 1], key=lambda answer: answer[1])
+    assert min(alone, key=lambda answer: answer[1]) != alone[0]
+
+
+@pytest.mark.parametrize(("sure", "taken"), [(0.0, 1), (1.1, 4)])
+def test_after_a_sure_answer_no_other_look_is_taken(model, monkeypatch, sure, taken):
+    monkeypatch.setattr("omnie.engine.engine.SURE", sure)
+    steps, seen = Engine._steps, []
+    monkeypatch.setattr(Engine, "_steps", lambda self, request, *more: seen.append(request) or steps(self, request, *more))
+    inputs = prompt(picture=True)
+    list(Engine(model, context=4096).generate(Request(inputs, SamplingOptions(max_tokens=3), looks=looks_at(inputs, 3))))
+    assert len(seen) == taken
+
+
+def test_each_look_is_guided_anew(model):
+    """The second look is the surer one, and its guide has seen nothing of the first."""
+    inputs = prompt(picture=True)
+    free = [generate(model, look, max_tokens=6) for look in (inputs, *looks_at(inputs, 2))]
+    guide = Guided()
+    request = Request(inputs, SamplingOptions(max_tokens=6), guide=guide, looks=looks_at(inputs, 2))
+    assert list(Engine(model, context=4096).generate(request)) in free
+    assert guide.taken == [] and [copy.taken for copy in guide.copies] == free
+
+
+class Guided(Constant):
+    """A guide that remembers its copies."""
+
+    def __init__(self):
+        super().__init__({})
+        self.copies: list[Constant] = []
+
+    def copy(self) -> Constant:
+        self.copies.append(Constant({}))
+        return self.copies[-1]
+
+
 def test_generation_ends_with_the_context(model):
     assert len(generate(model, prompt(), max_tokens=12, context=LENGTH + 5)) == 5
 

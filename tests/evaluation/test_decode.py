@@ -94,6 +94,24 @@ def test_answers_come_in_the_order_of_the_questions(toy):
     assert [sure for _, sure in forth] == pytest.approx([sure for _, sure in back], rel=1e-3)
 
 
+def test_several_looks_are_what_they_are_alone(toy):
+    """Pictures are looked at three times; what has none is asked once."""
+    model, encoder = toy[0], toy[1].with_looks(3)
+    asked = [[user(*parts)] for parts in PROMPTS.values()]
+    found, again = answers(model, encoder, asked, 6, read=str), 0
+    for messages, (ids, sure) in zip(asked, found):
+        inputs = encoder.encode(messages)
+        looks, certainty, options = encoder.looks(inputs), Certainty(), SamplingOptions(max_tokens=6)
+        request = Request(inputs, options, frozenset({ID[END]}), looks=looks)
+        assert str(list(Engine(model, context=4096).generate(request, certainty=certainty))) == ids
+        assert sure == pytest.approx(certainty.confidence, rel=1e-3)
+        assert len(looks) == (2 if any(part.kind in ("image", "video") for part in messages[0].parts) else 0)
+        first = Certainty()
+        list(Engine(model, context=4096).generate(Request(inputs, options, frozenset({ID[END]})), certainty=first))
+        again += first.nats > certainty.nats + 1e-3
+    assert again, "no look but the first was the surest one"
+
+
 @pytest.mark.parametrize(
     "lengths", [[], [5], [7] * (2 * ROWS + 1), [TOKENS + 1, 3, TOKENS + 2], list(range(300, 400))], ids=lambda x: str(len(x))
 )

@@ -1,7 +1,7 @@
 """The verbs and their options, as typer shows them. What a verb does lives in the file of its name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -75,6 +75,13 @@ def ask(
             show_default="int8",
         ),
     ] = None,
+    looks: Annotated[
+        int | None,
+        typer.Option(
+            help="How often pictures are looked at, at most, 1 to 4, while the model is not sure of its answer; 1 streams.",
+            show_default="the model's",
+        ),
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option(help="JSON schema in a file: the answer is JSON that fits it.", show_default="free text")
     ] = None,
@@ -92,13 +99,16 @@ def ask(
     from omnie.cli.ask import constraints, run
     from omnie.engine.request import SamplingOptions
     from omnie.ops.levels import Level, check_activations
+    from omnie.processor.settings import check_looks
 
     options = SamplingOptions(max_tokens, temperature, top_p, repetition_penalty, seed)
     if attention is not None:
         Level.parse(attention)  # a wrong one fails before torch is imported
     if activations is not None:
         check_activations(activations)
-    exactness = {"attention": attention, "activations": activations}
+    if looks is not None:
+        check_looks(looks)
+    exactness: dict[str, Any] = {"attention": attention, "activations": activations, "looks": looks}
     shape = constraints(schema, tools)
     run(arguments, options, model=model, as_json=json, audio=not no_audio, thinking=thinking, shape=shape, **exactness)
 

@@ -32,6 +32,7 @@ def run(
     thinking: bool | None = None,
     attention: str | None = None,
     activations: str | None = None,
+    looks: int | None = None,
     shape: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the answer: as it comes, or as one JSON object.
@@ -45,7 +46,7 @@ def run(
     started = time.perf_counter()
     files, question = split(arguments)
     pending = media.start_all([_reference(file) for file in files], audio=audio)
-    runtime = load(model, thinking=thinking, attention=attention, activations=activations)
+    runtime = load(model, thinking=thinking, attention=attention, activations=activations, looks=looks)
     imported = time.perf_counter() - started
     message = compose([item.result() for item in pending], question)
     waited = time.perf_counter() - started - imported

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+SURE = 0.9
+"""The probability of an answer from which on no further look is taken."""
+
 
 class Certainty:
     """Adds up what the tokens of one answer cost, by the probabilities that the model gives all tokens, allowed or not.

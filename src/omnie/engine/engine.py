@@ -1,12 +1,15 @@
 """One request at a time through the model: prefill, then decode with the KV cache. Token ids in and out; no text here."""
 
 import copy
+import itertools
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 
-from omnie.engine.certainty import Certainty
+from omnie.engine.certainty import SURE, Certainty
 from omnie.engine.choice import Attempt, likeliest
 from omnie.engine.guide import Guide
 from omnie.engine.request import Request
@@ -34,7 +37,8 @@ class Engine:
 
         The first one costs the prefill, each later one a decode step; a caller that stops iterating stops the work. Where
         decoding is greedy and the guide knows several calls, the first call is the likeliest as a whole (`choice.py`). What a
-        guide leaves no choice about costs no step of its own.
+        guide leaves no choice about costs no step of its own. Where the request has further looks, tokens come when the last
+        look has been taken.
 
         Args:
             attend: This request's own attention in place of the model's; it counts what it leaves out.
@@ -50,13 +54,29 @@ class Engine:
                 allowed=f"fewer than {self.context}",
                 hint="give fewer or shorter files",
             )
-        return self._steps(request, attend, certainty or Certainty())
+        certainty = certainty or Certainty()
+        return self._surest(request, attend, certainty) if request.looks else self._steps(request, attend, certainty)
 
     def room(self, request: Request) -> int:
         """The most tokens that `generate` hands out: `max_tokens`, or less where the context ends."""
         return min(request.options.max_tokens, self.context - request.length)
 
+    def _surest(self, request: Request, attend: DynamicAttention | None, certainty: Certainty) -> Iterator[int]:
+        """The answer to the look of which the model is surest; after a sure one no other is taken."""
+        chosen: list[int] = []
+        certainty.nats = math.inf
+        for inputs in itertools.chain([request.inputs], request.looks):
+            own, guide = Certainty(), request.guide and request.guide.copy()
+            ids = list(self._steps(replace(request, inputs=inputs, guide=guide, looks=()), attend, own))
+            if own.nats < certainty.nats:
+                chosen, certainty.nats = ids, own.nats
+            if certainty.confidence >= SURE:
+                break
+        yield from chosen
+
     def _steps(self, request: Request, attend: DynamicAttention | None, certainty: Certainty) -> Iterator[int]:
+        if attend is not None:
+            attend.answering = False
         sample = Sampler(request.options, request.inputs["input_ids"].tolist())
         cache = KeyValueCache(request.length + self.room(request))
         inputs, position = self._prompt(request), int(request.inputs["position_ids"][-1, 1:].max())

@@ -48,6 +48,10 @@ class Guide:
         """Go on behind a token."""
         self._matcher.consume_token(token)
 
+    def copy(self) -> "Guide":
+        """One that goes on from here by itself."""
+        return Guide(self._matcher.deep_copy(), self._size, [guide.copy() for guide in self.calls])
+
 
 class Guides:
     """Makes guides for a tokenizer."""

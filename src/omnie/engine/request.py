@@ -1,7 +1,7 @@
 """What a caller asks of the engine: the prompt's tensors and how to sample. Free of torch, so that options fail early."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,12 +66,15 @@ class Request:
         options: How to sample.
         stop: Token ids that end the answer; they are not handed out.
         guide: What the answer may be; follows this one answer.
+        looks: Further looks at the same media: `inputs` with other values of the media tensors. They are taken while the model
+            is not sure of its answer, which then is the surest one.
     """
 
     inputs: Mapping[str, np.ndarray]
     options: SamplingOptions = GREEDY
     stop: frozenset[int] = frozenset()
     guide: "Guide | None" = None
+    looks: Sequence[Mapping[str, np.ndarray]] = ()
 
     @property
     def length(self) -> int:

@@ -4,13 +4,14 @@ A row's answer is what it would be alone: padding is masked, positions are each 
 at neighbours. Sampling and streaming live in `omnie.engine`, which this uses for its cache only.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from omnie.engine.certainty import nats
+from omnie.engine.certainty import SURE, nats
 from omnie.engine.guide import Guide
 from omnie.engine.sampler import only
 from omnie.inputs import TEXT
@@ -27,7 +28,7 @@ ROWS = 16
 TOKENS = 6144
 """Most prompt tokens in a batch, padding included, unless a single prompt is longer."""
 
-Arrays = dict[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 
 
 class BatchCache(KeyValueCache):
@@ -49,7 +50,8 @@ def answers(
     read: Callable[[list[int]], str] | None = None,
     guides: Sequence[Guide] | None = None,
 ) -> list[tuple[str, float]]:
-    """The model's answers of at most `limit` tokens, in the order of the conversations, and how probable each one was to it.
+    """The model's answers of at most `limit` tokens, in the order of the conversations, and how probable each one was to it:
+    the surest one of several looks at its media, as `Engine` takes them.
 
     Args:
         read: Ids to what is handed out; text unless told.
@@ -58,14 +60,18 @@ def answers(
     Raises:
         InputError: a conversation cannot be encoded.
     """
-    rows = [encoder.encode(messages) for messages in conversations]
-    result = [("", 0.0)] * len(rows)
-    for batch in batches([len(row["input_ids"]) for row in rows]):
-        guided = [guides[place] for place in batch] if guides else None
-        said = greedy(model, [rows[place] for place in batch], limit, guided, encoder.stop)
-        for place, (ids, confidence) in zip(batch, said):
-            result[place] = (read or encoder.decode)(ids), confidence
-    return result
+    first = [encoder.encode(messages) for messages in conversations]
+    looks = [[arrays, *encoder.looks(arrays)] for arrays in first]
+    best: list[tuple[list[int], float]] = [([], -1.0)] * len(looks)
+    for number in range(max(map(len, looks), default=0)):
+        asked = [place for place, rows in enumerate(looks) if number < len(rows) and best[place][1] < SURE]
+        for batch in batches([len(first[place]["input_ids"]) for place in asked]):
+            places = [asked[n] for n in batch]
+            guided = [guides[place].copy() for place in places] if guides else None
+            said = greedy(model, [looks[place][number] for place in places], limit, guided, encoder.stop)
+            for place, answer in zip(places, said):
+                best[place] = max(best[place], answer, key=itemgetter(1))  # of equals the earlier one
+    return [((read or encoder.decode)(ids), sure) for ids, sure in best]
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -4,7 +4,7 @@ First everything is counted from sizes alone and held against the context; only 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from omnie.messages import Message, Part, Tool
 from omnie.processor import chat, documents, image, tokens, video
 from omnie.processor.audio import log_mel, mel_frames
 from omnie.processor.chat import Segment, mark
+from omnie.processor.looks import Looks
 from omnie.processor.settings import FILE, ProcessorSettings
 from omnie.processor.tokenizer import Tokenizer
 from omnie.processor.tools import offered
@@ -138,6 +139,18 @@ class Encoder:
             raise OptionError("the model has no switch for thinking", value=f"thinking={thinking}", allowed="no such option")
         return self
 
+    def with_looks(self, looks: int | None) -> "Encoder":
+        """The encoder with another number of looks at a picture; None leaves it alone.
+
+        Raises:
+            OptionError: the number is out of range.
+        """
+        return self if looks is None else type(self)(self.tokenizer, replace(self.settings, looks=looks))
+
+    def looks(self, arrays: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
+        """Further looks at the pictures in what `encode` gave, as many as the settings say; none where there are none."""
+        return Looks(arrays, self.settings.looks, self.settings.patch)
+
     def offer(self, tools: Sequence[Tool]) -> list[Message]:
         """The turn, before all others, that offers tools; none where there are none."""
         return offered(tools)
@@ -219,7 +232,7 @@ PADDING = {"input_ids": tokens.ID[tokens.PAD], "mm_token_type_ids": inputs.TEXT,
 """Array with a token axis -> what stands where there is no token."""
 
 
-def collate(rows: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def collate(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Encoded conversations as one batch: token axes padded on the left, features one row's after the other's. Arrays with a
     token axis that the rows lack are left out.
     """

@@ -9,8 +9,16 @@ from omnie.errors import CheckpointError, OptionError
 from omnie.inputs import SPATIAL_MERGE
 
 FILE = "processor_config.json"
+MOST = 4
+"""Looks at a picture."""
 OWN_KEYS = ("processor_class", "auto_map")
 """Keys that Transformers writes into the same file; they say which class reads it."""
+
+
+def check_looks(looks: int) -> None:
+    """Raises `OptionError` unless a picture can be looked at so often."""
+    if not 1 <= looks <= MOST:
+        raise OptionError("looks is out of range", value=looks, allowed=f"1 to {MOST}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class ProcessorSettings:
     mel_floor: Mel power below which everything is silence.
     mel_offset, mel_scale: A log-mel value `x` (natural logarithm) becomes `(x + mel_offset) / mel_scale`.
     context: Longest conversation, in tokens.
+    looks: How often pictures are looked at, at most, for the surest answer (`looks.py`), 1 to 4; by `omnie` alone, not by
+        Transformers' `generate`.
     """
 
     patch: int = 16
@@ -43,6 +53,7 @@ class ProcessorSettings:
     mel_offset: float = 4.0
     mel_scale: float = 5.0
     context: int = 8192
+    looks: int = 1
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -54,6 +65,7 @@ class ProcessorSettings:
         for name in ("image_max_pixels", "scan_max_pixels", "video_max_pixels"):
             if getattr(self, name) < self.unit**2:
                 raise OptionError(f"setting {name} is too small", value=getattr(self, name), allowed=f"{self.unit**2} or more")
+        check_looks(self.looks)
         if self.image_zoom < 1:
             raise OptionError("setting image_zoom is too small", value=self.image_zoom, allowed="1 or more")
         if self.image_min_pixels > min(self.image_max_pixels, self.scan_max_pixels):

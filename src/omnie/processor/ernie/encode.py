@@ -104,6 +104,20 @@ class ErnieEncoder:
         placeholders, names = {**self.facts.placeholders, "audio": number}, {**self.names, "audio": token}
         return replace(self, facts=replace(self.facts, placeholders=placeholders), names=names)
 
+    def with_looks(self, looks: int | None) -> ErnieEncoder:
+        """None and 1 leave it alone.
+
+        Raises:
+            OptionError: these models look once.
+        """
+        if looks not in (None, 1):
+            raise OptionError("the model looks at a picture once", value=f"looks={looks}", allowed="1")
+        return self
+
+    def looks(self, arrays: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
+        """None behind the first."""
+        return ()
+
     def with_thinking(self, thinking: bool | None) -> ErnieEncoder:
         """The same encoder with the template's switch set.
 

@@ -1,0 +1,88 @@
+"""Looks at a picture: what moves, what stays, and what is refused."""
+
+import numpy as np
+import pytest
+
+from omnie.errors import OptionError
+from omnie.media.types import Image, Video
+from omnie.messages import Part, user
+from omnie.processor.image import join
+from omnie.processor.looks import SHIFTS, Looks, slide
+from omnie.processor.settings import MOST, ProcessorSettings
+
+PATCH = 16
+
+
+def drawn(height: int = 96, width: int = 160) -> np.ndarray:
+    """A white picture with a dark square well inside."""
+    pixels = np.full((height, width, 3), 255, dtype=np.uint8)
+    pixels[40:60, 70:90] = 10
+    return pixels
+
+
+def pictures(arrays, name="pixel_values", grid="image_grid_thw") -> list[np.ndarray]:
+    """The pixels that patches hold, a picture or frame at a time."""
+    found, at = [], 0
+    for frames, rows, columns in arrays[grid].tolist():
+        for _ in range(frames):
+            found.append(join(arrays[name][at : at + rows * columns], rows, columns, PATCH))
+            at += rows * columns
+    return found
+
+
+def where(pixels: np.ndarray) -> tuple[int, int]:
+    """Middle of what is dark."""
+    rows, columns = np.nonzero(pixels[..., 0] < 0)
+    return round(rows.mean()), round(columns.mean())
+
+
+def test_each_look_is_moved_by_halves_of_a_patch(encoder):
+    arrays = encoder.encode([user(Part("image", Image(drawn())), "What?")])
+    found = Looks(arrays, MOST, PATCH)
+    assert len(found) == MOST - 1 == len(SHIFTS) - 1
+    row, column = where(*pictures(arrays))
+    for moved, (down, right) in zip(found, SHIFTS[1:], strict=True):
+        assert where(*pictures(moved)) == (row + 8 * down, column + 8 * right)
+        assert set(moved) == set(arrays)
+        assert all(moved[name] is array for name, array in arrays.items() if name != "pixel_values")
+
+
+def test_all_pictures_and_frames_move(encoder):
+    clip = Video(np.stack([drawn(), drawn()[::-1], drawn()[:, ::-1], drawn()]), np.arange(4) / 2, 2.0)
+    parts = [Part("image", Image(drawn())), Part("image", Image(drawn(128, 192))), Part("video", clip)]
+    arrays = encoder.encode([user(*parts, "What?")])
+    (moved,) = Looks(arrays, 2, PATCH)
+    for names in (("pixel_values", "image_grid_thw"), ("pixel_values_videos", "video_grid_thw")):
+        before, after = pictures(arrays, *names), pictures(moved, *names)
+        assert len(before) == len(after) == {"pixel_values": 2, "pixel_values_videos": 4}[names[0]]
+        for one, other in zip(before, after):
+            assert where(other) == (where(one)[0] + 8, where(one)[1] + 8)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_stands_at_a_border_stays(axis):
+    page = np.ones((40, 40, 3))
+    np.moveaxis(page, axis, 0)[-3:, 5:9] = -1
+    moved = slide(page, 8, axis)
+    assert np.array_equal(np.moveaxis(moved, axis, 0)[:32], np.moveaxis(page, axis, 0)[8:])
+    assert np.array_equal(np.moveaxis(moved, axis, 0)[32:], np.repeat(np.moveaxis(page, axis, 0)[-1:], 8, 0))
+    assert slide(page, 0, axis) is page
+
+
+def test_without_pictures_there_is_nothing_to_look_at_again(encoder):
+    looks = Looks(encoder.encode([user("What?")]), MOST, PATCH)
+    assert not looks and list(looks) == []
+
+
+def test_the_settings_say_how_often(encoder):
+    arrays = encoder.encode([user(Part("image", Image(drawn())), "What?")])
+    assert [len(encoder.with_looks(count).looks(arrays)) for count in (1, 2, 4)] == [0, 1, 3]
+    assert encoder.with_looks(None) is encoder
+
+
+@pytest.mark.parametrize("count", [0, 5, -1])
+def test_out_of_range_is_refused(encoder, count):
+    with pytest.raises(OptionError, match="looks"):
+        encoder.with_looks(count)
+    with pytest.raises(OptionError, match="looks"):
+        ProcessorSettings(looks=count)
