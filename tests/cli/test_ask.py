@@ -107,8 +107,10 @@ def test_json_says_what_attention_left_out(ask):
     assert all(row["dropped_mass_bound"] <= 1e-3 and row["kept_tiles"] == 1 for row in rows)  # a few dozen tokens: all are near
 
 
-@pytest.mark.parametrize(("looks", "file", "taken"), [("1", "picture.png", 1), ("3", "picture.png", 3), ("3", "voice.wav", 1)])
-def test_looks_at_a_picture_are_obeyed(ask, monkeypatch, looks, file, taken):
+@pytest.mark.parametrize(
+    ("looks", "file", "taken"), [("1", "picture.png", 1), ("3", "picture.png", 3), ("3", "voice.wav", 3), ("3", "notes.txt", 1)]
+)
+def test_looks_are_obeyed(ask, monkeypatch, looks, file, taken):
     from omnie.engine.engine import Engine
 
     steps, seen = Engine._steps, []

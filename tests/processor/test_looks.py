@@ -1,13 +1,13 @@
-"""Looks at a picture: what moves, what stays, and what is refused."""
+"""Looks at media: what moves, what stays, and what is refused."""
 
 import numpy as np
 import pytest
 
 from omnie.errors import OptionError
-from omnie.media.types import Image, Video
+from omnie.media.types import Audio, Image, Video
 from omnie.messages import Part, user
 from omnie.processor.image import join
-from omnie.processor.looks import SHIFTS, Looks, slide
+from omnie.processor.looks import FRAMES, SHIFTS, Looks, slide
 from omnie.processor.settings import MOST, ProcessorSettings
 
 PATCH = 16
@@ -69,7 +69,25 @@ def test_what_stands_at_a_border_stays(axis):
     assert slide(page, 0, axis) is page
 
 
-def test_without_pictures_there_is_nothing_to_look_at_again(encoder):
+def test_sounds_are_heard_later_or_earlier(encoder):
+    """Where they are quiet at the end later, else earlier; each sound by itself."""
+    tone = np.sin(np.arange(16_000) / 3).astype(np.float32) / 2
+    sounds = [np.where(np.arange(16_000) < 8_000, tone, 0), np.where(np.arange(16_000) < 8_000, 0, tone)]
+    arrays = encoder.encode([user(*(Part("audio", Audio(sound.astype(np.float32))) for sound in sounds))])
+    for moved, by in zip(Looks(arrays, MOST, PATCH), FRAMES[1:], strict=True):
+        late, early = np.split(moved["input_features"], 2)
+        first, second = np.split(arrays["input_features"], 2)
+        assert np.array_equal(late[by:], first[:-by]) and np.array_equal(early[:-by], second[by:])
+        assert (late[:by] == first[0]).all() and (early[-by:] == second[-1]).all()
+
+
+def test_a_sound_too_short_to_move_stays(encoder):
+    arrays = encoder.encode([user(Part("audio", Audio(np.zeros(300, np.float32))))])
+    (moved,) = Looks(arrays, 2, PATCH)
+    assert np.array_equal(moved["input_features"], arrays["input_features"])
+
+
+def test_without_media_there_is_nothing_to_look_at_again(encoder):
     looks = Looks(encoder.encode([user("What?")]), MOST, PATCH)
     assert not looks and list(looks) == []
 

@@ -78,7 +78,7 @@ def ask(
     looks: Annotated[
         int | None,
         typer.Option(
-            help="How often pictures are looked at, at most, 1 to 4, while the model is not sure of its answer; 1 streams.",
+            help="How often media are looked at or heard, 1 to 4 times at most, while the model is not sure of its answer.",
             show_default="the model's",
         ),
     ] = None,

@@ -140,7 +140,7 @@ class Encoder:
         return self
 
     def with_looks(self, looks: int | None) -> "Encoder":
-        """The encoder with another number of looks at a picture; None leaves it alone.
+        """The encoder with another number of looks at media; None leaves it alone.
 
         Raises:
             OptionError: the number is out of range.
@@ -148,7 +148,7 @@ class Encoder:
         return self if looks is None else type(self)(self.tokenizer, replace(self.settings, looks=looks))
 
     def looks(self, arrays: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
-        """Further looks at the pictures in what `encode` gave, as many as the settings say; none where there are none."""
+        """Further looks at the media in what `encode` gave, as many as the settings say; none where there are none."""
         return Looks(arrays, self.settings.looks, self.settings.patch)
 
     def offer(self, tools: Sequence[Tool]) -> list[Message]:

@@ -10,13 +10,13 @@ from omnie.inputs import SPATIAL_MERGE
 
 FILE = "processor_config.json"
 MOST = 4
-"""Looks at a picture."""
+"""Looks at media."""
 OWN_KEYS = ("processor_class", "auto_map")
 """Keys that Transformers writes into the same file; they say which class reads it."""
 
 
 def check_looks(looks: int) -> None:
-    """Raises `OptionError` unless a picture can be looked at so often."""
+    """Raises `OptionError` unless media can be looked at so often."""
     if not 1 <= looks <= MOST:
         raise OptionError("looks is out of range", value=looks, allowed=f"1 to {MOST}")
 
@@ -36,7 +36,7 @@ class ProcessorSettings:
     mel_floor: Mel power below which everything is silence.
     mel_offset, mel_scale: A log-mel value `x` (natural logarithm) becomes `(x + mel_offset) / mel_scale`.
     context: Longest conversation, in tokens.
-    looks: How often pictures are looked at, at most, for the surest answer (`looks.py`), 1 to 4; by `omnie` alone, not by
+    looks: How often media are looked at or heard, at most, for the surest answer (`looks.py`), 1 to 4; by `omnie` alone, not by
         Transformers' `generate`.
     """
 

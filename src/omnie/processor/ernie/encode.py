@@ -111,7 +111,7 @@ class ErnieEncoder:
             OptionError: these models look once.
         """
         if looks not in (None, 1):
-            raise OptionError("the model looks at a picture once", value=f"looks={looks}", allowed="1")
+            raise OptionError("the model looks at media once", value=f"looks={looks}", allowed="1")
         return self
 
     def looks(self, arrays: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
