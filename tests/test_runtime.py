@@ -86,6 +86,15 @@ def test_timings_add_up_to_the_time_that_passed(runtime):
     assert timings.tokens_per_second == pytest.approx(11 / timings.decode)
 
 
+def test_with_several_looks_all_time_is_before_the_first_token(toy_folder):
+    looking = Runtime(toy_folder, looks=2)
+    start = time.perf_counter()
+    answer = looking.answer([user(picture(), "What?")], FEW)
+    timings, passed = answer.timings, time.perf_counter() - start
+    assert timings.decode == 0 < timings.prefill < passed
+    assert timings.tokens_per_second == pytest.approx(answer.usage.completion / timings.prefill)
+
+
 @pytest.mark.parametrize(
     "ids", [[0xC3, 0xA4], [0xF0, 0x9F, 0x99, 0x82], [0xC3], [0xFF, 0x41]], ids=["ä", "emoji", "cut", "bad"]
 )

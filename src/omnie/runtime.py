@@ -38,7 +38,8 @@ class Usage:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds. `load` weights, `encode` messages to tensors, `prefill` prompt to first token, `decode` the other tokens."""
+    """Seconds. `load` weights, `encode` messages to tensors, `prefill` prompt to first token, `decode` the other tokens, which
+    `tokens_per_second` counts. Where media may be looked at again, `prefill` is all of it, and all tokens are counted."""
 
     load: float
     encode: float
@@ -51,7 +52,7 @@ class Timings:
 class Delta:
     """A piece of the answer. Only the last one, whose text may be empty, carries the reason, the usage, the timings, what
     attention left out (`DynamicAttention.report`), the calls of tools, whose JSON is no part of the text, and the confidence:
-    the probability that the model gave the whole answer."""
+    the probability that the model gave the whole answer, after so many `looks` at the media."""
 
     text: str
     finish: FinishReason | None = None
@@ -60,6 +61,7 @@ class Delta:
     attention: dict[str, Any] | None = None
     calls: tuple[ToolCall, ...] = ()
     confidence: float | None = None
+    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ class Runtime:
         rest = clock.lap()
         prefill, decode = (rest, 0.0) if prefill is None else (prefill, rest)
         speed = (len(counted.ids) - 1) / decode if len(counted.ids) > 1 else 0.0
+        if request.looks:
+            prefill, decode, speed = prefill + decode, 0.0, len(counted.ids) / (prefill + decode)
         yield Delta(
             "",
             "stop" if len(counted.ids) < self.engine.room(request) else "length",
@@ -172,6 +176,7 @@ class Runtime:
             {"level": str(self.attention), "layers": attend.report() if attend else []},
             self._calls(counted.ids) if tools else (),
             certainty.confidence,
+            certainty.looks,
         )
 
     def _guide(self, tools: Sequence[Tool], schema: Mapping[str, Any] | None) -> Guide | None:

@@ -115,8 +115,8 @@ def test_looks_are_obeyed(ask, monkeypatch, looks, file, taken):
 
     steps, seen = Engine._steps, []
     monkeypatch.setattr(Engine, "_steps", lambda self, request, *more: seen.append(request) or steps(self, request, *more))
-    status, _, talk = ask("--looks", looks, file, "What?")
-    assert (status, talk, len(seen)) == (0, "", taken)
+    status, output, talk = ask("--json", "--looks", looks, file, "What?")
+    assert (status, talk, len(seen), json.loads(output)["looks"]) == (0, "", taken, taken)
 
 
 def test_looks_out_of_range_are_one_line_and_status_2(ask):

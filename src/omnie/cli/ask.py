@@ -159,6 +159,7 @@ def report(runtime: "Runtime", deltas: "Sequence[Delta]", **before: float) -> di
         "model": runtime.name,
         "finish_reason": last.finish,
         "confidence": float(f"{last.confidence:.4g}"),
+        "looks": last.looks,
         "tokens": asdict(last.usage),
         "attention": last.attention,
         "timings": {name: round(value, 4) for name, value in (before | asdict(last.timings)).items()},

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-SURE = 0.9
+SURE = 0.8
 """The probability of an answer from which on no further look is taken."""
 
 
@@ -15,10 +15,11 @@ class Certainty:
 
     Attributes:
         nats: The negative log-probability of the answer so far.
+        looks: At the media, that were taken for it.
     """
 
     def __init__(self) -> None:
-        self.nats = 0.0
+        self.nats, self.looks = 0.0, 1
 
     def note(self, logits_TV: Tensor, ids: Sequence[int]) -> None:
         """These tokens came, each behind the logits of its row."""

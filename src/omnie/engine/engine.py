@@ -65,7 +65,7 @@ class Engine:
         """The answer to the look of which the model is surest; after a sure one no other is taken."""
         chosen: list[int] = []
         certainty.nats = math.inf
-        for inputs in itertools.chain([request.inputs], request.looks):
+        for certainty.looks, inputs in enumerate(itertools.chain([request.inputs], request.looks), 1):
             own, guide = Certainty(), request.guide and request.guide.copy()
             ids = list(self._steps(replace(request, inputs=inputs, guide=guide, looks=()), attend, own))
             if own.nats < certainty.nats:

@@ -61,14 +61,15 @@ def answers(
         InputError: a conversation cannot be encoded.
     """
     first = [encoder.encode(messages) for messages in conversations]
-    looks = [[arrays, *encoder.looks(arrays)] for arrays in first]
-    best: list[tuple[list[int], float]] = [([], -1.0)] * len(looks)
-    for number in range(max(map(len, looks), default=0)):
-        asked = [place for place, rows in enumerate(looks) if number < len(rows) and best[place][1] < SURE]
+    further = [encoder.looks(arrays) for arrays in first]
+    best: list[tuple[list[int], float]] = [([], -1.0)] * len(first)
+    for number in range(1 + max(map(len, further), default=0)):
+        asked = [place for place, looks in enumerate(further) if number <= len(looks) and best[place][1] < SURE]
         for batch in batches([len(first[place]["input_ids"]) for place in asked]):
             places = [asked[n] for n in batch]
             guided = [guides[place].copy() for place in places] if guides else None
-            said = greedy(model, [looks[place][number] for place in places], limit, guided, encoder.stop)
+            rows = [further[place][number - 1] if number else first[place] for place in places]
+            said = greedy(model, rows, limit, guided, encoder.stop)
             for place, answer in zip(places, said):
                 best[place] = max(best[place], answer, key=itemgetter(1))  # of equals the earlier one
     return [((read or encoder.decode)(ids), sure) for ids, sure in best]
