@@ -28,7 +28,9 @@ wordings that training never used.
 
 {skills}
 "yes" is a score of 80 % or more, "often" of 40 %. Where text is read or written down the score is 1 - the error rate of
-characters (CER) or words (WER). Intervals: Wilson for right-or-wrong scores, bootstrap for graded ones.
+characters (CER) or words (WER). Intervals: Wilson for right-or-wrong scores, bootstrap for graded ones. "Surest 80 %" is the
+mean score of the four fifths of the answers that the model gave the highest probability (`confidence` in `omnie ask --json`).
+Media were looked at up to {looks} times, as by `omnie ask`; Transformers' `generate` looks once.
 
 What its encoders read on their own, before the decoder answers (texts, names of things, what moves how):
 
@@ -39,7 +41,8 @@ What its encoders read on their own, before the decoder answers (texts, names of
 - It was never shown photographs, handwriting, music, real voices in real rooms, films or scanned pages; what it says about
   them is a guess. Its pictures are small: the print of a whole page is too fine for them, so a PDF page is answered from its
   text layer.
-- It takes what is familiar for true: a chart of a kind that it does not know gets an answer that sounds sure.
+- It takes what is familiar for true: a chart of a kind that it does not know gets an answer that sounds sure. How probable an
+  answer was to it tells right from wrong ones only on material like that which it was trained on.
 - One question at a time: it was not trained on conversations or instructions hidden in files, and it is not made safe against
   any of them. It calls tools, half the time the wrong one or with the wrong words. Do not let its answers decide anything that
   matters to somebody.
@@ -90,4 +93,5 @@ def card() -> str:
         image=settings.image_max_pixels,
         video=settings.video_max_pixels,
         fps=settings.video_fps,
+        looks=settings.looks,
     )

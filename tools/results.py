@@ -103,9 +103,21 @@ def skills(part: str = "skills") -> str:
     found, exchanged = read("skills"), (read("skills_shuffled") or {}).get(part, {})
     if not found:
         return "No result is committed yet: `make eval` writes `benchmarks/results/skills.json`.\n"
-    head = ["what", "can it?", "score", "95 % interval", "cases", *(["files exchanged"] if exchanged else [])]
+    sure = any("confidence" in row for row in found[part].values())
+    head = [
+        "what",
+        "can it?",
+        "score",
+        "95 % interval",
+        "cases",
+        *(["surest 80 %"] * sure),
+        *(["files exchanged"] if exchanged else []),
+    ]
     ranked = sorted(found[part].items(), key=lambda item: -item[1]["score"])
-    rows = [[*_skill(name, row), *([_control(exchanged.get(name))] if exchanged else [])] for name, row in ranked]
+    rows = [
+        [*_skill(name, row), *([_surest(row)] * sure), *([_control(exchanged.get(name))] if exchanged else [])]
+        for name, row in ranked
+    ]
     return table(head, rows) + f"\n{_origin(found, bool(exchanged))}\n"
 
 
@@ -136,6 +148,10 @@ def _skill(name: str, row: dict[str, Any]) -> list[str]:
         f"{row['low']:.0%} to {row['high']:.0%}",
         str(row["n"]),
     ]
+
+
+def _surest(row: dict[str, Any]) -> str:
+    return f"{row['confidence']['surest']:.0%}" if "confidence" in row else ""
 
 
 def _share(row: dict[str, Any] | None) -> str:
