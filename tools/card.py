@@ -30,7 +30,7 @@ wordings that training never used.
 "yes" is a score of 80 % or more, "often" of 40 %. Where text is read or written down the score is 1 - the error rate of
 characters (CER) or words (WER). Intervals: Wilson for right-or-wrong scores, bootstrap for graded ones. "Surest 80 %" is the
 mean score of the four fifths of the answers that the model gave the highest probability (`confidence` in `omnie ask --json`).
-Media were looked at up to {looks} times, as by `omnie ask`; Transformers' `generate` looks once.
+Pictures and sounds, not clips, were looked at up to {looks} times, as by `omnie ask`; Transformers' `generate` looks once.
 
 What its encoders read on their own, before the decoder answers (texts, names of things, what moves how):
 

@@ -85,8 +85,8 @@ class Runtime:
         attention: `exact`, `certified:EPS` or `fast:BUDGET` (`ops/levels.py`); None leaves it to the checkpoint.
         activations: `int8` or `float`: what a processor multiplies 4-bit matrices with; None is `int8`.
         thinking: Whether a model that can think before it answers does so; None leaves it to its chat template.
-        looks: How often media are looked at or heard, at most, 1 to 4, while the model is not sure of its answer; the surest
-            one is given, once the last look has been taken. None leaves it to the checkpoint.
+        looks: How often pictures and sounds, but not clips, are looked at or heard, at most, 1 to 4, while the model is not
+            sure of its answer; the surest one is given, once the last look has been taken. None leaves it to the checkpoint.
 
     Raises:
         CheckpointError: the model cannot be loaded.

@@ -20,13 +20,12 @@ def drawn(height: int = 96, width: int = 160) -> np.ndarray:
     return pixels
 
 
-def pictures(arrays, name="pixel_values", grid="image_grid_thw") -> list[np.ndarray]:
-    """The pixels that patches hold, a picture or frame at a time."""
+def pictures(arrays) -> list[np.ndarray]:
+    """The pixels that patches hold, a picture at a time."""
     found, at = [], 0
-    for frames, rows, columns in arrays[grid].tolist():
-        for _ in range(frames):
-            found.append(join(arrays[name][at : at + rows * columns], rows, columns, PATCH))
-            at += rows * columns
+    for _, rows, columns in arrays["image_grid_thw"].tolist():
+        found.append(join(arrays["pixel_values"][at : at + rows * columns], rows, columns, PATCH))
+        at += rows * columns
     return found
 
 
@@ -47,16 +46,19 @@ def test_each_look_is_moved_by_halves_of_a_patch(encoder):
         assert all(moved[name] is array for name, array in arrays.items() if name != "pixel_values")
 
 
-def test_all_pictures_and_frames_move(encoder):
-    clip = Video(np.stack([drawn(), drawn()[::-1], drawn()[:, ::-1], drawn()]), np.arange(4) / 2, 2.0)
-    parts = [Part("image", Image(drawn())), Part("image", Image(drawn(128, 192))), Part("video", clip)]
-    arrays = encoder.encode([user(*parts, "What?")])
+def test_all_pictures_move(encoder):
+    arrays = encoder.encode([user(*(Part("image", Image(drawn(*size))) for size in ((96, 160), (128, 192))), "What?")])
     (moved,) = Looks(arrays, 2, PATCH)
-    for names in (("pixel_values", "image_grid_thw"), ("pixel_values_videos", "video_grid_thw")):
-        before, after = pictures(arrays, *names), pictures(moved, *names)
-        assert len(before) == len(after) == {"pixel_values": 2, "pixel_values_videos": 4}[names[0]]
-        for one, other in zip(before, after):
-            assert where(other) == (where(one)[0] + 8, where(one)[1] + 8)
+    before, after = pictures(arrays), pictures(moved)
+    assert len(before) == len(after) == 2
+    for one, other in zip(before, after):
+        assert where(other) == (where(one)[0] + 8, where(one)[1] + 8)
+
+
+def test_clips_are_looked_at_once(encoder):
+    clip = Video(np.stack([drawn()] * 4), np.arange(4) / 2, 2.0)
+    arrays = encoder.encode([user(Part("image", Image(drawn())), Part("video", clip), "What?")])
+    assert len(Looks(arrays, MOST, PATCH)) == 0
 
 
 @pytest.mark.parametrize("axis", [0, 1])

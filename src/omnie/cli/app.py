@@ -78,7 +78,7 @@ def ask(
     looks: Annotated[
         int | None,
         typer.Option(
-            help="How often media are looked at or heard, 1 to 4 times at most, while the model is not sure of its answer.",
+            help="How often pictures and sounds (not clips) are looked at, 1 to 4 times at most, while the answer is not sure.",
             show_default="the model's",
         ),
     ] = None,

@@ -18,23 +18,23 @@ SHIFTS = ((0, 0), (1, 1), (1, 0), (0, 1))
 """By how many halves of a patch each look is moved, down or up and right or left."""
 FRAMES = (0, MEL_PER_TOKEN // 2, MEL_PER_TOKEN // 4, 3 * MEL_PER_TOKEN // 4)
 """By how many log-mel frames each listening is, later or earlier."""
-PICTURES = {"pixel_values": "image_grid_thw", "pixel_values_videos": "video_grid_thw"}
-SOUNDS = "input_features"
+PICTURES, CLIPS, SOUNDS = "pixel_values", "pixel_values_videos", "input_features"
 
 
 class Looks(Sequence[Mapping[str, np.ndarray]]):
-    """The looks behind the first at one conversation: its arrays with pictures, frames and sounds moved, made when they are
-    asked for.
+    """The looks behind the first at one conversation: its arrays with pictures and sounds moved, made when they are asked for.
 
     Args:
-        arrays: What `Encoder.encode` gave; without media there is nothing to look at again.
+        arrays: What `Encoder.encode` gave. Where there is nothing but text, or a clip among the media, there are no more looks:
+            clips take long, and what happens in them is told no better (decision 37).
         count: Looks in all, the first included, as in `ProcessorSettings`.
         patch: Side of a patch (pixels).
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], count: int, patch: int):
         self._arrays, self._patch = arrays, patch
-        self._numbers = range(1, count) if any(name in arrays for name in (*PICTURES, SOUNDS)) else range(0)
+        again = any(name in arrays for name in (PICTURES, SOUNDS)) and CLIPS not in arrays
+        self._numbers = range(1, count) if again else range(0)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -43,9 +43,8 @@ class Looks(Sequence[Mapping[str, np.ndarray]]):
         number = self._numbers[number]
         down, right = (halves * self._patch // 2 for halves in SHIFTS[number])
         result = dict(self._arrays)
-        for name, grid in PICTURES.items():
-            if name in result:
-                result[name] = _pictures(result[name], result[grid], down, right, self._patch)
+        if PICTURES in result:
+            result[PICTURES] = _pictures(result[PICTURES], result["image_grid_thw"], down, right, self._patch)
         if SOUNDS in result:
             sounds = np.split(result[SOUNDS], np.cumsum(result["audio_lengths"])[:-1])
             result[SOUNDS] = np.concatenate([slide(sound, FRAMES[number], 0, loudness) for sound in sounds])
@@ -53,8 +52,8 @@ class Looks(Sequence[Mapping[str, np.ndarray]]):
 
 
 def _pictures(patches_PD: np.ndarray, grids_N3: np.ndarray, down: int, right: int, patch: int) -> np.ndarray:
-    """Patches of pictures or frames, all moved."""
-    sizes = [(rows, columns) for frames, rows, columns in grids_N3.tolist() for _ in range(frames)]
+    """Patches of pictures, all moved."""
+    sizes = grids_N3[:, 1:].tolist()
     parts = np.split(patches_PD, np.cumsum([rows * columns for rows, columns in sizes])[:-1])
     moved = []
     for part, (rows, columns) in zip(parts, sizes, strict=True):

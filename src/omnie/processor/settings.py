@@ -36,8 +36,8 @@ class ProcessorSettings:
     mel_floor: Mel power below which everything is silence.
     mel_offset, mel_scale: A log-mel value `x` (natural logarithm) becomes `(x + mel_offset) / mel_scale`.
     context: Longest conversation, in tokens.
-    looks: How often media are looked at or heard, at most, for the surest answer (`looks.py`), 1 to 4; by `omnie` alone, not by
-        Transformers' `generate`.
+    looks: How often pictures and sounds, but not clips, are looked at or heard, at most, for the surest answer (`looks.py`):
+        1 to 4; by `omnie` alone, not by Transformers' `generate`.
     """
 
     patch: int = 16
