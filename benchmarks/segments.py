@@ -5,16 +5,12 @@ what `nano` trains on: four heads of 64, causal, 8,192 tokens of sequences of on
 the picture encoder's. `ours` is `omnie/ops/attention/cpu.py`. `fused` is `scaled_dot_product_attention`, both ways; `fused
 again` is the same forward with the backward that forms all weights of a sequence at once, which training had before. `products`
 is the matrix products that both passes cannot do without, half of each for causal attention, and nothing else: a limit, not a
-contender.
-
-Seconds are processor time of one thread (`time.thread_time`); each figure is the median of a few calls; contenders take turns.
+contender. How seconds are taken: `contest.py`.
 """
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,7 @@ from omnie.train.optim.process import keep_pages
 keep_pages()  # as in training; before PyTorch
 
 import torch  # noqa: E402
-from clock import processor  # noqa: E402
+from contest import Contender, run, turns  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -35,8 +31,6 @@ CASES = [(4, length, True) for length in (64, 256, 1024, 4096)] + [(3, length, F
 """Heads, length of a sequence, causal."""
 CALLS = 5
 """That count; one more warms up."""
-
-Attend = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
 
 
 class _WholeWeights(torch.autograd.Function):
@@ -68,16 +62,7 @@ def fused(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
 
-CONTENDERS: dict[str, Attend] = {"ours": ours, "fused": fused, "fused again": _WholeWeights.apply}
-
-
-def both(attend: Attend, qkv: list[Tensor], direction: Tensor, causal: bool) -> tuple[float, float, list[Tensor]]:
-    """Seconds of forward and backward, and the results."""
-    start = time.thread_time()
-    y = attend(*qkv, causal)
-    middle = time.thread_time()
-    gradients = torch.autograd.grad(y, qkv, direction)
-    return middle - start, time.thread_time() - middle, [y, *gradients]
+CONTENDERS: dict[str, Contender] = {"ours": ours, "fused": fused, "fused again": _WholeWeights.apply}
 
 
 def products(qkv: list[Tensor], causal: bool) -> float:
@@ -92,59 +77,16 @@ def products(qkv: list[Tensor], causal: bool) -> float:
     return (time.thread_time() - start) / (2 if causal else 1)
 
 
-def median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
-def close(name: str, got: list[Tensor], want: list[Tensor]) -> None:
-    for a, b in zip(got, want, strict=True):
-        error = float((a.detach().float() - b.detach().float()).norm() / b.detach().float().norm())
-        assert error < 2e-2, f"{name} is {error:.4f} off"
-
-
-def case(heads: int, length: int, causal: bool, dtype: torch.dtype) -> dict[str, Any]:
-    """Seconds of both passes by all contenders, and of the products."""
-    random = torch.Generator().manual_seed(0)
-    shape = (TOKENS // length, heads, length, SIZE)
-    qkv = [torch.randn(shape, generator=random).to(dtype).requires_grad_() for _ in range(3)]
-    direction = torch.randn(shape, generator=random).to(dtype)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
-    limit = []
-    for call in range(CALLS + 1):
-        results = {}
-        for name, attend in CONTENDERS.items():
-            forward, backward, results[name] = both(attend, qkv, direction, causal)
-            if call:
-                times[name].append((forward, backward))
-        if not call:
-            close(f"{heads} heads, {length} tokens", results["ours"], results["fused"])
-        limit.append(products(qkv, causal))
-    row: dict[str, Any] = {"heads": heads, "length": length, "causal": causal, "dtype": str(dtype)[6:]}
-    for name, found in times.items():
-        row |= {f"{name}_{p}": median(list(column)) for p, column in zip(("forward", "backward"), zip(*found), strict=True)}
-    row["products"] = median(limit[1:])
-    total = {name: row[f"{name}_forward"] + row[f"{name}_backward"] for name in CONTENDERS}
-    row |= {f"times as fast as {name}": total[name] / total["ours"] for name in CONTENDERS if name != "ours"}
-    return row | {"share of the limit": row["products"] / total["ours"]}
-
-
-def shown(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in values.items()}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--note", help="what else the machine did, for the file")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    rows = []
+def rows() -> Iterator[dict[str, Any]]:
     for dtype in (torch.bfloat16, torch.float32):
         for heads, length, causal in CASES:
-            rows.append(shown(case(heads, length, causal, dtype)))
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    given.out.write_text(json.dumps({"rows": rows, "facts": processor(given.note)}, indent=1) + "\n", "utf-8")
+            random = torch.Generator().manual_seed(0)
+            shape = (TOKENS // length, heads, length, SIZE)
+            qkv = [torch.randn(shape, generator=random).to(dtype).requires_grad_() for _ in range(3)]
+            direction = torch.randn(shape, generator=random).to(dtype)
+            what = {"heads": heads, "length": length, "causal": causal, "dtype": str(dtype)[6:]}
+            yield what | turns(CONTENDERS, qkv, (causal,), direction, ("products", partial(products, qkv, causal)), CALLS)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, RESULT, rows())

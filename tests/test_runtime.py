@@ -91,7 +91,7 @@ def test_with_several_looks_all_time_is_before_the_first_token(toy_folder):
     start = time.perf_counter()
     answer = looking.answer([user(picture(), "What?")], FEW)
     timings, passed = answer.timings, time.perf_counter() - start
-    assert timings.decode == 0 < timings.prefill < passed
+    assert timings.decode == 0 < timings.prefill < passed and answer.looks == 2
     assert timings.tokens_per_second == pytest.approx(answer.usage.completion / timings.prefill)
 
 

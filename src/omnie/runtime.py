@@ -66,7 +66,8 @@ class Delta:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `calls`: the tools that it calls, in place of a text. `confidence`: its probability, 0 to 1."""
+    """A whole answer. `calls`: the tools that it calls, in place of a text. `confidence`: its probability, 0 to 1, after so
+    many `looks` at the media."""
 
     text: str
     finish: FinishReason
@@ -74,6 +75,7 @@ class Answer:
     timings: Timings
     calls: tuple[ToolCall, ...] = ()
     confidence: float = 1.0
+    looks: int = 1
 
 
 class Runtime:
@@ -131,7 +133,7 @@ class Runtime:
         last = deltas[-1]
         assert last.finish and last.usage and last.timings and last.confidence is not None
         text = "".join(delta.text for delta in deltas)
-        return Answer(text, last.finish, last.usage, last.timings, last.calls, last.confidence)
+        return Answer(text, last.finish, last.usage, last.timings, last.calls, last.confidence, last.looks)
 
     def stream(
         self,

@@ -35,8 +35,8 @@ class Judged:
 
 def judge(example: Example, prediction: str, sure: float | None = None) -> Judged:
     """A prediction, judged by the example's scoring."""
-    score_of = score(example, prediction)
-    return Judged(example.skill, example.scoring, example.answer, prediction, score_of, example.families, sure)
+    right = score(example, prediction)
+    return Judged(example.skill, example.scoring, example.answer, prediction, right, example.families, sure)
 
 
 def summary(cases: Sequence[Judged]) -> dict[str, Any]:

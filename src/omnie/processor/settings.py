@@ -10,7 +10,7 @@ from omnie.inputs import SPATIAL_MERGE
 
 FILE = "processor_config.json"
 MOST = 4
-"""Looks at media."""
+"""Most looks at media."""
 OWN_KEYS = ("processor_class", "auto_map")
 """Keys that Transformers writes into the same file; they say which class reads it."""
 
