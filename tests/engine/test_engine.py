@@ -1,5 +1,7 @@
 """The decode loop on the toy model: cached equals uncached, and every way in which generation ends."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from omnie.engine.certainty import Certainty
 from omnie.engine.engine import Engine
 from omnie.engine.request import Request, SamplingOptions
-from omnie.errors import InputError
+from omnie.errors import CheckpointError, InputError
+from omnie.evaluation.decode import greedy
 from omnie.inputs import IMAGE, positions
 from omnie.model.cache import KeyValueCache
 from omnie.model.config import architecture
@@ -189,6 +192,17 @@ def test_after_a_sure_answer_no_other_look_is_taken(model, monkeypatch, sure, ta
     inputs = prompt(picture=True)
     list(Engine(model, context=4096).generate(Request(inputs, SamplingOptions(max_tokens=3), looks=looks_at(inputs, 3))))
     assert len(seen) == taken
+
+
+@pytest.mark.parametrize("further", [0, 2])
+def test_logits_that_are_no_numbers_are_an_error(model, further):
+    inputs, damaged = prompt(picture=True), copy.deepcopy(model)
+    damaged.lm_head.weight.data.fill_(torch.nan)
+    request = Request(inputs, SamplingOptions(max_tokens=4), looks=looks_at(inputs, further))
+    with pytest.raises(CheckpointError, match="gives no probabilities"):
+        list(Engine(damaged, context=64).generate(request))
+    with pytest.raises(CheckpointError, match="gives no probabilities"):
+        greedy(damaged, [inputs], 4)
 
 
 def test_each_look_is_guided_anew(model):

@@ -117,6 +117,7 @@ def test_mistakes_are_one_line(arguments, message, toy_folder, tmp_path, monkeyp
         (SkillsConfig(split="validation"), "skills_validation.json"),
         (SkillsConfig(split="train"), "skills_train.json"),
         (SkillsConfig(groups=("lines", "charts")), "skills_lines_charts.json"),
+        (SkillsConfig(typed=True), "skills_typed.json"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

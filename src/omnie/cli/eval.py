@@ -30,12 +30,15 @@ def skills(
         bool, typer.Option("--shuffle", help="Exchange pictures and sounds among the examples: what do questions alone tell?")
     ] = False,
     guided: Annotated[bool, typer.Option("--guided", help="Only JSON, with answers that can be nothing else.")] = False,
+    typed: Annotated[
+        bool, typer.Option("--typed", help="Ask as people type: no capital, no question mark, a blank or line break too much.")
+    ] = False,
 ) -> None:
     """Score every skill on held-out examples."""
     from omnie.evaluation import report
     from omnie.evaluation.skills import SkillsConfig, evaluate
 
-    config = SkillsConfig(cases, split, _names(skills), shuffle, guided)
+    config = SkillsConfig(cases, split, _names(skills), shuffle, guided, typed)
     path = out or config.out
     report.check(path)
     result = _commanded(evaluate(model, config, _progress))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from omnie.errors import CheckpointError
+
 SURE = 0.8
 """The probability of an answer from which on no further look is taken."""
 
@@ -22,7 +24,11 @@ class Certainty:
         self.nats, self.looks = 0.0, 1
 
     def note(self, logits_TV: Tensor, ids: Sequence[int]) -> None:
-        """These tokens came, each behind the logits of its row."""
+        """These tokens came, each behind the logits of its row.
+
+        Raises:
+            CheckpointError: logits are not numbers.
+        """
         self.nats += float(nats(logits_TV, torch.tensor(ids, device=logits_TV.device)).sum())
 
     @property
@@ -32,6 +38,18 @@ class Certainty:
 
 
 def nats(logits_TV: Tensor, token_T: Tensor) -> Tensor:
-    """What each token costs, float32 [T]."""
+    """What each token costs, float32 [T].
+
+    Raises:
+        CheckpointError: logits are not numbers, so that no token is likelier than another.
+    """
     logits_TV = logits_TV.float()
-    return logits_TV.logsumexp(-1) - logits_TV.gather(-1, token_T[:, None]).squeeze(-1)
+    cost_T = logits_TV.logsumexp(-1) - logits_TV.gather(-1, token_T[:, None]).squeeze(-1)
+    if cost_T.isnan().any():
+        raise CheckpointError(
+            "the model gives no probabilities",
+            value="nan",
+            allowed="numbers",
+            hint="its weights are damaged, or too large for its number format",
+        )
+    return cost_T

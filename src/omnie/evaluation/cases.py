@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from omnie.data import skills
-from omnie.data.example import Example, Split
+from omnie.data.example import Example, Split, generator_for
+from omnie.data.typed import typed
 from omnie.errors import InputError, OmnieError, OptionError
 
 CHUNK = 32
@@ -38,12 +39,20 @@ def allot(group: str, cases: int) -> dict[str, int]:
     return {name: int(count) for name, count in zip(names, counts) if count}
 
 
-def chunks(skill: str, split: Split, count: int, shuffle: bool) -> Iterator[list[Example]]:
-    """The first `count` examples of a skill, in chunks of about equal size; with `shuffle`, media exchanged inside a chunk."""
+def chunks(skill: str, split: Split, count: int, shuffle: bool, hurried: bool = False) -> Iterator[list[Example]]:
+    """The first `count` examples of a skill, in chunks of about equal size.
+
+    Args:
+        shuffle: Exchange media inside a chunk.
+        hurried: Ask as people type.
+    """
     for indices in np.array_split(np.arange(count), math.ceil(count / CHUNK)):
         wanted = [int(index) for index in indices]
         lender = [count] if shuffle and len(wanted) == 1 else []  # a lone example borrows from one that is not asked
         examples = [skills.example(skill, split, index) for index in wanted + lender]
+        if hurried:
+            rngs = [generator_for(f"typed/{skill}", split, index) for index in wanted + lender]
+            examples = [typed(rng, example) for rng, example in zip(rngs, examples, strict=True)]
         yield (exchanged(examples) if shuffle else examples)[: len(wanted)]
 
 

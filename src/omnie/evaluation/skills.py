@@ -58,6 +58,7 @@ class SkillsConfig:
     groups: tuple[str, ...] = ()
     shuffle: bool = False
     guided: bool = False
+    typed: bool = False
 
     def __post_init__(self) -> None:
         if self.cases < 1:
@@ -71,7 +72,8 @@ class SkillsConfig:
         """Where the report goes unless the caller says otherwise; a partial one never takes the whole one's place."""
         split = "" if self.split == "heldout" else self.split
         chosen = cases.groups(self.groups) if self.groups else ()
-        words = filter(None, ("skills", split, *chosen, "shuffled" if self.shuffle else "", "guided" if self.guided else ""))
+        ways = (name for name, taken in (("shuffled", self.shuffle), ("guided", self.guided), ("typed", self.typed)) if taken)
+        words = filter(None, ("skills", split, *chosen, *ways))
         return Path("benchmarks/results") / f"{'_'.join(words)}.json"
 
 
@@ -105,6 +107,7 @@ def evaluate(reference: str | Path | None, config: SkillsConfig, progress: Progr
         "split": config.split,
         "shuffled": config.shuffle,
         "guided": config.guided,
+        "typed": config.typed,
         "seconds_per_case": {group: round(each, 4) for group, each in spent.items()},
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -138,7 +141,7 @@ def ask(
     done, total = 0, sum(n for names in plan.values() for n in names.values())
     for name, count in (item for names in plan.values() for item in names.items()):
         started, judged[name] = time.perf_counter(), []
-        for examples in cases.chunks(name, config.split, count, config.shuffle):
+        for examples in cases.chunks(name, config.split, count, config.shuffle, config.typed):
             judged[name] += answered(model, encoder, examples, guides)
             done += len(examples)
             progress(name, done, total)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from omnie.data import skills
-from omnie.data.example import Example, Written
+from omnie.data.example import Example, Written, generator_for
+from omnie.data.typed import SHARE, typed
 from omnie.errors import OptionError
 from omnie.inputs import BAR, LEGEND, MARK_CELLS, NAME, SERIES, SPATIAL_MERGE, TAB, TICK, audio_tokens
 from omnie.media.types import Document, Image, Video
@@ -169,9 +170,15 @@ def default_source(
 ) -> Stream:
     """The stream of `omnie.data` through the encoder of a processor folder (None: the built-in model's)."""
     weights = skills.weights()
-    example = partial(skills.example, split="train", seed=seed)
-    make = lambda skill, index: example(skill, index=index)  # noqa: E731
-    return Stream(weights, make, Encoding(processor), read_mix(mix, weights), seed, encoders, spelling, repeats)
+    return Stream(
+        weights, partial(_example, seed=seed), Encoding(processor), read_mix(mix, weights), seed, encoders, spelling, repeats
+    )
+
+
+def _example(skill: str, index: int, seed: int) -> Example:
+    """An example of training, some of them typed in a hurry."""
+    example, rng = skills.example(skill, "train", index, seed), generator_for(f"typed/{skill}", "train", index, seed)
+    return typed(rng, example) if rng.random() < SHARE else example
 
 
 class Encoded(NamedTuple):
