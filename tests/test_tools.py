@@ -86,6 +86,16 @@ def test_shuffled_scores_stand_beside(tools, tmp_path):
     assert table[f"| {results.ABILITIES['text_qa']}"].endswith("|  |")
 
 
+def test_scores_of_typed_questions_are_told_if_the_weights_are_the_same(tools, tmp_path):
+    results, _ = tools
+    write_skills(tmp_path, text_qa=ROW)
+    write_skills(tmp_path, "skills_typed", text_qa=ROW | {"score": 0.25})
+    assert f"{results.ABILITIES['text_qa']} 25% (50% above)." in results.skills()
+    other = json.loads((tmp_path / "skills_typed.json").read_text()) | {"model": {"sha256": "f" * 64}}
+    (tmp_path / "skills_typed.json").write_text(json.dumps(other))
+    assert "--typed" not in results.skills()
+
+
 def test_experts_are_told_by_their_worst_layer(tools, tmp_path):
     results, _ = tools
     layers = [{"entropy": 0.99, "largest": 1.5, "dead": 0}, {"entropy": 0.91, "largest": 4.0, "dead": 2}]

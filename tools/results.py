@@ -169,7 +169,7 @@ def _origin(found: dict[str, Any], exchanged: bool) -> str:
     control = control if exchanged else ""
     origin = f"`omnie eval skills`, {found['date'][:10]}, weights {found['model']['sha256'][:8]}.{control}"
     origin += " Calls are held to the tools on offer, as everywhere." if "tools" in found["skills"] else ""
-    return origin + guided(found["model"]["sha256"])
+    return origin + guided(found["model"]["sha256"]) + typed(found)
 
 
 def guided(weights: str) -> str:
@@ -180,6 +180,18 @@ def guided(weights: str) -> str:
     rows = found["detail"]
     said = ", ".join(f"{ABILITIES[name]} {row['score']:.0%} ({row['n']} cases)" for name, row in rows.items())
     return f" With answers held to their form, as `--schema` does (`omnie eval skills --guided`): {said}."
+
+
+def typed(found: dict[str, Any]) -> str:
+    """What the same weights do when they are asked as people type; nothing where that was not measured of them."""
+    other = read("skills_typed")
+    if not other or other["model"]["sha256"] != found["model"]["sha256"]:
+        return ""
+    said = ", ".join(
+        f"{ABILITIES[name]} {row['score']:.0%} ({found['skills'][name]['score']:.0%} above)"
+        for name, row in other["skills"].items()
+    )
+    return f" Asked as people type, in a hurry (`omnie eval skills --typed`): {said}."
 
 
 def reading() -> str:

@@ -9,9 +9,10 @@ import pytest
 
 from omnie import inputs
 from omnie.errors import InputError
+from omnie.media.types import Document, Image
 from omnie.messages import Message, Part, ToolCall, assistant, text, user
 from omnie.processor import Encoder, ProcessorSettings, tokens
-from omnie.processor.encode import collate
+from omnie.processor.encode import Layout, collate
 from omnie.processor.image import grid_of_picture
 
 from .conftest import clip, document, picture, sound, table
@@ -90,16 +91,22 @@ def test_a_clip_interleaves_stamps_frames_and_sound(encoder):
 def test_a_page_is_its_number_its_picture_and_its_lines(encoder):
     rendered = encoder.render([user(Part("document", document()))])
     height, width = document().pages[0].image.pixels.shape[:2]
-    grids = [grid_of_picture(height, width, encoder.settings, scanned) for scanned in (False, True)]
+    most = encoder.settings.image_max_pixels, encoder.settings.scan_max_pixels
+    grids = [grid_of_picture(height, width, encoder.settings, pixels) for pixels in most]
     layered, scanned = (tokens.IMAGE * inputs.image_tokens(grid) for grid in grids)
     first = f"<|PAGE_START|>1<|IMAGE_START|>{layered}<|IMAGE_END|>Guten Tag\nEnde<|PAGE_END|>"
     assert f"{first}<|PAGE_START|>2<|IMAGE_START|>{scanned}<|IMAGE_END|><|PAGE_END|><|end_of_sentence|>" in rendered
 
 
-def test_a_page_without_a_text_layer_is_looked_at_larger(encoder):
-    settings = replace(encoder.settings, image_min_pixels=1, image_max_pixels=64 * 64, scan_max_pixels=96 * 96)
-    sizes = [grid_of_picture(400, 400, settings, scanned) for scanned in (False, True)]
-    assert [rows * settings.patch for _, rows, _ in sizes] == [64, 96]
+@pytest.mark.parametrize(("pages", "side"), [(1, 96), (2, 96), (4, 64), (40, 64)])
+def test_a_page_without_a_text_layer_is_looked_at_larger_unless_there_are_many(encoder, pages, side):
+    settings = replace(encoder.settings, image_min_pixels=1, image_max_pixels=64 * 64, scan_max_pixels=96 * 96, context=24)
+    scan, layered = document().pages[1], document().pages[0]
+    picture = Image(np.zeros((400, 400, 3), np.uint8))
+    layout = Layout(settings)
+    every = [replace(page, image=picture) for page in [*[scan] * pages, layered]]
+    layout.add(Part("document", Document(tuple(every))))
+    assert [rows * settings.patch for _, (_, rows, _) in layout.images] == [side] * pages + [64]
 
 
 def test_a_table_is_records(encoder):

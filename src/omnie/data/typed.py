@@ -21,11 +21,13 @@ _FRONT, _BEHIND, _BETWEEN = (" ", "\n"), (" ", "\n", "  ", "\n\n"), ("  ", "\u00
 
 
 def typed(rng: np.random.Generator, example: Example) -> Example:
-    """The example with its questions as someone in a hurry types them, each changed in one or two ways where one applies."""
+    """The example with its questions as someone in a hurry types them, each changed in one or two ways where one applies; a
+    recording that asks by itself stays."""
     *media, question = example.parts
-    said = f"{example.answer} {example.quote or ''}"
+    if question.kind == "text":
+        question = replace(question, value=hurried(rng, question.value, f"{example.answer} {example.quote or ''}"))
     more = tuple((hurried(rng, text, answer), answer) for text, answer in example.more)
-    return replace(example, parts=(*media, replace(question, value=hurried(rng, question.value, said))), more=more)
+    return replace(example, parts=(*media, question), more=more)
 
 
 def hurried(rng: np.random.Generator, text: str, said: str) -> str:

@@ -50,9 +50,12 @@ class Layout:
             )
         return getattr(self, f"_{part.kind}")(part.value)
 
-    def _image(self, value: Image, scanned: bool = False) -> list[Segment]:
+    def _image(self, value: Image) -> list[Segment]:
+        return self._picture(value, self.settings.image_max_pixels)
+
+    def _picture(self, value: Image, max_pixels: int) -> list[Segment]:
         height, width = image.check(value.pixels).shape[:2]
-        grid = image.grid_of_picture(height, width, self.settings, scanned)
+        grid = image.grid_of_picture(height, width, self.settings, max_pixels)
         self.images.append((value, grid))
         return [mark(tokens.IMAGE_START), mark(tokens.IMAGE, inputs.image_tokens(grid)), mark(tokens.IMAGE_END)]
 
@@ -74,10 +77,11 @@ class Layout:
     def _document(self, value: Document) -> list[Segment]:
         if not value.pages:
             raise InputError("document has no pages")
-        result = []
-        for page in value.pages:
-            layer = documents.page_text(page.words)
-            body = [Segment(str(page.number)), *self._image(page.image, not layer), *([Segment(layer)] if layer else [])]
+        result, layers = [], [documents.page_text(page.words) for page in value.pages]
+        scanned = self.settings.scan_pixels(layers.count("") or 1)
+        for page, layer in zip(value.pages, layers, strict=True):
+            seen = self._image(page.image) if layer else self._picture(page.image, scanned)
+            body = [Segment(str(page.number)), *seen, *([Segment(layer)] if layer else [])]
             result += [mark(tokens.PAGE_START), *body, mark(tokens.PAGE_END)]
         return result
 

@@ -48,17 +48,13 @@ Grid = tuple[int, int, int]
 """Frames, rows and columns of patches."""
 
 
-def grid_of_picture(height: int, width: int, settings: ProcessorSettings, scanned: bool = False) -> Grid:
-    """Patch grid (1, rows, columns) of a picture of that size, without looking at it.
-
-    Args:
-        scanned: Whether it is a page without a text layer.
-    """
+def grid_of_picture(height: int, width: int, settings: ProcessorSettings, max_pixels: int) -> Grid:
+    """Patch grid (1, rows, columns) of a picture of that size, resized to at most `max_pixels`, without looking at it."""
     high, wide = fit(
         height,
         width,
         unit=settings.unit,
-        max_pixels=settings.scan_max_pixels if scanned else settings.image_max_pixels,
+        max_pixels=max_pixels,
         min_pixels=settings.image_min_pixels,
         zoom=settings.image_zoom,
     )

@@ -205,7 +205,8 @@ class OmnieProcessor(ProcessorMixin):
         the time stamps and the sound; samples at 16 kHz. The name is Transformers'."""
         found: dict[str, list[int]] = {}
         if image_sizes is not None:
-            grids = [image.grid_of_picture(high, wide, self.settings) for high, wide in image_sizes]
+            most = self.settings.image_max_pixels
+            grids = [image.grid_of_picture(high, wide, self.settings, most) for high, wide in image_sizes]
             found["num_image_tokens"] = [inputs.image_tokens(grid) for grid in grids]
             found["num_image_patches"] = [rows * columns for _, rows, columns in grids]
         if video_sizes is not None:

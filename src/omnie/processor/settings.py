@@ -26,7 +26,7 @@ class ProcessorSettings:
     """Attributes:
     patch: Side of a patch (pixels); a picture's sides become multiples of `2 * patch`.
     image_max_pixels: Pixels of a picture, or of a document's page, after resizing.
-    scan_max_pixels: Of a page without a text layer, whose small print is all that says what stands there.
+    scan_max_pixels: Of a page without a text layer, whose small print is all that says what stands there; see `scan_pixels`.
     image_min_pixels: A picture with fewer is enlarged to about as many: a token holds one word, a small line has many.
     image_zoom: By how much, at most, the sides of larger pictures are enlarged (`image.fit`): small print wants room.
     video_max_pixels: Pixels of one frame after resizing.
@@ -76,6 +76,12 @@ class ProcessorSettings:
     def unit(self) -> int:
         """Side of the square of pixels that becomes one token."""
         return self.patch * SPATIAL_MERGE
+
+    def scan_pixels(self, pages: int) -> int:
+        """Pixels of each of a document's pages without a text layer: `scan_max_pixels`, or as many less as keep them all
+        within seven eighths of the context, down to `image_max_pixels`."""
+        room = self.context * 7 // 8
+        return min(self.scan_max_pixels, max(self.image_max_pixels, room * self.unit**2 // pages))
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "ProcessorSettings":
