@@ -8,8 +8,10 @@ import pytest
 
 from omnie.data import skills
 from omnie.data.example import SPLITS, generator_for
-from omnie.data.typed import _BETWEEN, SHARE, hurried, typed
+from omnie.data.typed import BETWEEN, SHARE, hurried, typed
 from omnie.evaluation import cases
+from omnie.media.types import Audio
+from omnie.messages import Part
 from omnie.train.stream.source import default_source
 
 TEXT = ("text.qa", "text.copy", "text.math", "text.sort", "text.extract", "text.sentiment", "text.smalltalk", "tools.call")
@@ -38,11 +40,22 @@ def test_words_of_the_answer_keep_their_letters_and_neighbours():
         assert said.strip().startswith("Berlin") and "New York:" in said and "12 °C" in said
 
 
+def test_apostrophes_of_the_answer_stay():
+    asked = [hurried(np.random.default_rng(seed), "What's O'Neill's job?", "O'Neill") for seed in range(200)]
+    assert any("What’s" in said for said in asked) and all("O'Neill" in said for said in asked)
+
+
+def test_a_recording_that_asks_by_itself_stays():
+    asked = skills.example("text.math", "train", 0)
+    recording = Part("audio", Audio(np.zeros(1600, np.float32)))
+    assert typed(np.random.default_rng(0), replace(asked, parts=(recording,))).parts == (recording,)
+
+
 def test_every_habit_comes():
     seen = {hurried(np.random.default_rng(seed), "What’s up there?", "") for seed in range(400)}
     assert {"what’s up there?", "What’s up there", "What’s up there??", "What’s up there ?", "What's up there?"} <= seen
     assert {" What’s up there?", "\nWhat’s up there?", "What’s up there?\n", "What’s up there? "} <= seen
-    assert {f"What’s{blank}up there?" for blank in _BETWEEN} <= seen
+    assert {f"What’s{blank}up there?" for blank in BETWEEN} <= seen
     assert hurried(np.random.default_rng(5), "", "").strip() == ""
 
 

@@ -16,8 +16,10 @@ SHARE = 0.25
 """Of training's examples."""
 _MARKS = ".?!"
 _WORD = re.compile(r"\w+")
+_APOSTROPHE = re.compile(r"(\w+)(['’])(?=(\w+))")
 _BLANK = re.compile(r"(?<=\S) (?=\S)")
-_FRONT, _BEHIND, _BETWEEN = (" ", "\n"), (" ", "\n", "  ", "\n\n"), ("  ", "\u00a0", "\n")
+FRONT, BEHIND, BETWEEN = (" ", "\n"), (" ", "\n", "  ", "\n\n"), ("  ", "\u00a0", "\n")
+"""Blanks that stand before a question, behind it, and in place of one in it."""
 
 
 def typed(rng: np.random.Generator, example: Example) -> Example:
@@ -69,12 +71,18 @@ def _spaced(rng: np.random.Generator, text: str, kept: set[str]) -> str:
     if not free:
         return text
     at = choose(rng, free)
-    return text[:at] + choose(rng, _BETWEEN) + text[at + 1 :]
+    return text[:at] + choose(rng, BETWEEN) + text[at + 1 :]
 
 
 def _curly(_: np.random.Generator, text: str, kept: set[str]) -> str:
     """Apostrophes as telephones set them, or as keyboards do."""
-    return text.replace("’", "'") if "’" in text else re.sub(r"(?<=\w)'(?=\w)", "’", text)
+
+    def other(match: re.Match[str]) -> str:
+        before, mark, after = match.groups()
+        own = before.casefold() in kept or after.casefold() in kept
+        return before + (mark if own else "’" if mark == "'" else "'")
+
+    return _APOSTROPHE.sub(other, text)
 
 
 _HABITS: tuple[Callable[[np.random.Generator, str, set[str]], str], ...] = (
@@ -86,7 +94,7 @@ _HABITS: tuple[Callable[[np.random.Generator, str, set[str]], str], ...] = (
     _ending(lambda rng, mark: " " + mark),
     _spaced,
     _curly,
-    lambda rng, text, kept: choose(rng, _FRONT) + text,
-    lambda rng, text, kept: text + choose(rng, _BEHIND),
-    lambda rng, text, kept: text + choose(rng, _BEHIND),
+    lambda rng, text, kept: choose(rng, FRONT) + text,
+    lambda rng, text, kept: text + choose(rng, BEHIND),
+    lambda rng, text, kept: text + choose(rng, BEHIND),
 )
