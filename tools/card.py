@@ -19,8 +19,8 @@ weights went in. This card is written by `make fix` from the result files in `be
 
 {sizes}
 The matrices are stored as int8 with one float16 scale for 32 inputs and become float32 when loaded. Pictures are scaled to at
-most {image:,} pixels, scanned pages to {scan:,} (fewer where a document has many), frames of clips to {video:,} pixels at {fps:g} a
-second; sound is heard at 16 kHz.
+most {image:,} pixels, scanned pages to {scan:,} (fewer where a document has many), frames of clips to {video:,} pixels at
+{fps:g} a second; sound is heard at 16 kHz.
 
 ## What it can do
 
