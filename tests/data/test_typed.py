@@ -71,8 +71,5 @@ def test_some_of_trainings_questions_are_typed():
 def test_cases_are_asked_as_people_type_them():
     plain, hasty = ([*cases.chunks("text.qa", "validation", 8, False, way)][0] for way in (False, True))
     assert [case.answer for case in plain] == [case.answer for case in hasty]
-    assert (
-        plain
-        != hasty
-        == [typed(generator_for("typed/text.qa", "validation", index), example) for index, example in enumerate(plain)]
-    )
+    rngs = [generator_for("typed/text.qa", "validation", index) for index in range(8)]
+    assert plain != hasty and hasty == [typed(rng, example) for rng, example in zip(rngs, plain, strict=True)]

@@ -17,7 +17,7 @@ from omnie.errors import InputError
 
 RESAMPLES = 2000
 SAME = ("split", "shuffled", "guided")
-"""What two reports have to agree on."""
+"""What two reports have to agree on. Typed questions are about the same cases: the difference is what typing costs."""
 
 
 def read(path: Path) -> dict[str, Any]:
