@@ -40,7 +40,8 @@ What its encoders read on their own, before the decoder answers (texts, names of
 
 - It knows nothing of the world: it answers from what it is given, within the skills above, in short sentences.
 - It was never shown photographs, handwriting, music, real voices in real rooms, films or pages from a real scanner; what it
-  says about them is a guess. The print of a whole page is mostly too fine for it: a PDF page is answered best from its text layer.
+  says about them is a guess. The print of a whole page is mostly too fine for it: a PDF page is answered best from its text
+  layer.
 - It takes what is familiar for true: a chart of a kind that it does not know gets an answer that sounds sure. How probable an
   answer was to it tells right from wrong ones only on material like that which it was trained on.
 - One question at a time: it was not trained on conversations or instructions hidden in files, and it is not made safe against
